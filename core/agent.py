@@ -1,0 +1,204 @@
+"""An agent: a model with a system prompt, run in a session."""
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from . import ids
+from .attachments import Attachment, load
+from .chain import Chain, follow, same_question
+from .clock import new_id
+from .errors import ConflictError, UsageError
+from .events import Event, Listener
+from .exchange import Limits
+from .history import HistoryPolicy
+from .lines import State
+from .model import Model
+from .models import DEFAULT_MODEL, resolve
+from .result import RunOutput
+from .runner import Order, Plan, Shield, perform, plan
+from .session import StateChange
+from .state import storable_value
+from .store import SessionLog, Store, Waiting
+from .text import storable
+from .unkept import UnkeptLog
+
+_KIND = "agent"
+
+
+def _ignore(_event: Event) -> None:
+    pass
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """How a run is made, beside its input: where it belongs, and who is told.
+
+    `store` None keeps nothing; `keep` False reads the store but writes nothing. `serial` takes the session's turn
+    even though no history is sent. `resume` is the run to go on with.
+    """
+
+    store: Store | None = None
+    session_id: str | None = None
+    user_id: str = "default"
+    run_id: str | None = None
+    history: HistoryPolicy | None = None
+    files: Sequence[str | Attachment] = ()
+    change: StateChange = StateChange()
+    metadata: dict[str, Any] = field(default_factory=dict)
+    resume: str | None = None
+    serial: bool = False
+    keep: bool = True
+    stream: bool = True
+    waiting: Waiting = Waiting()
+    on_event: Listener = _ignore
+    shield: Shield = nullcontext
+
+
+@dataclass(frozen=True)
+class Agent:
+    """A model, how it is told to behave, and how much it may use.
+
+    `model` is a name as on the command line, or anything that keeps the `Model` protocol.
+    `add_history_to_context` sends the session's earlier completed turns, `num_history_runs` and
+    `num_history_messages` at most so many. `output_schema` is a JSON Schema for the answer.
+    """
+
+    model: str | Model = DEFAULT_MODEL
+    name: str | None = None
+    system: str | None = None
+    add_history_to_context: bool = False
+    num_history_runs: int | None = None
+    num_history_messages: int | None = None
+    output_schema: dict[str, Any] | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+    limits: Limits = Limits()
+
+    def run(
+        self,
+        input: str = "",
+        *,
+        session_id: str | None = None,
+        user_id: str = "default",
+        run_id: str | None = None,
+        store: Store | None = None,
+        add_history_to_context: bool | None = None,
+        session_state: State | None = None,
+        files: Sequence[str | Attachment] = (),
+        on_event: Listener = _ignore,
+    ) -> RunOutput:
+        """Ask once and return the finished run, also one that failed: see `RunOutput.raise_for_status`.
+
+        Without `store` nothing is kept; the run has both its ids all the same. `session_state` is merged into the
+        session's state. Raises UsageError for a bad id or file, BusyError, StoreError, DamagedError: then nothing
+        was sent to the model.
+        """
+        on = self.add_history_to_context if add_history_to_context is None else add_history_to_context
+        patch = storable_value(session_state or {}, "session_state")
+        return self.invoke(
+            input,
+            Invocation(
+                store=store,
+                session_id=session_id,
+                user_id=user_id,
+                run_id=run_id,
+                history=replace(self._policy(), on=on),
+                change=StateChange(patch=patch),
+                files=files,
+                on_event=on_event,
+            ),
+        )
+
+    def invoke(self, input: str, how: Invocation) -> RunOutput:
+        """Run as `run` does, with every detail in one object."""
+        order, log = self._prepare(input, how)
+        if how.run_id is None or how.store is None or not how.keep:
+            return self._in_turn(order, log, how)
+        with how.store.claim(how.run_id, log.session_id, how.user_id, how.waiting) as owner:
+            if owner != log.session_id:
+                raise ConflictError(f"run id {how.run_id!r} is taken, in session {owner}")
+            log.recover()
+            earlier = follow(log, how.run_id)
+            if earlier is None:
+                return self._in_turn(order, log, how)
+            files = [item.record for item in order.files]
+            same_question(
+                earlier.first, input_text=order.input, files=files, kind=_KIND, name=self.name
+            )
+            again = replace(how, resume=earlier.first["run_id"])
+            bare = replace(order, run_id=new_id(), input="", files=())
+            return self._in_turn(bare, log, again)
+
+    def preview(self, input: str, how: Invocation) -> Plan:
+        """Return what `invoke` would send now. Writes nothing and waits for nobody."""
+        order, log = self._prepare(input, how)
+        if how.resume is not None:
+            chain = _known(follow(log, how.resume), how.resume)
+            order = replace(order, resumes=chain.tip)
+        return plan(order, log)
+
+    def _in_turn(self, order: Order, log: SessionLog, how: Invocation) -> RunOutput:
+        serial = order.history.on or how.serial or how.resume is not None
+        with log.turn(order.run_id, how.waiting) if serial else nullcontext():
+            log.recover()
+            if how.resume is not None:
+                chain = _known(follow(log, how.resume), how.resume)
+                if chain.done:
+                    return RunOutput(chain.tip, repeated=True)
+                order = replace(order, resumes=chain.tip)
+            return perform(order, log, how.on_event, how.shield)
+
+    def _prepare(self, input: str, how: Invocation) -> tuple[Order, SessionLog]:
+        user = ids.user_id(how.user_id)
+        run = ids.run_id(how.run_id) if how.run_id is not None else new_id()
+        log = self._log(how, user)
+        text = storable(input)
+        files = tuple(item if isinstance(item, Attachment) else load(item) for item in how.files)
+        if how.resume is None and not text.strip() and not files:
+            raise UsageError("the prompt is empty", hint="say what to send to the model")
+        model = self._model(how)
+        policy = how.history or self._policy()
+        order = Order(
+            model=model,
+            run_id=run,
+            input=text,
+            files=files,
+            system=storable(self.system) if self.system else None,
+            history=replace(policy, window=model.window if policy.on else None),
+            change=how.change,
+            schema=self.output_schema,
+            model_options=self.options,
+            limits=self.limits,
+            stream=how.stream,
+            metadata=how.metadata,
+            name=self.name,
+        )
+        return order, log
+
+    def _log(self, how: Invocation, user: str) -> SessionLog:
+        session = ids.session_id(how.session_id) if how.session_id is not None else None
+        if session is None:
+            session = ids.session_for(how.run_id) if how.run_id is not None else new_id()
+        kept = how.store.session(session, user) if how.store is not None else None
+        if kept is not None and how.keep:
+            return kept
+        return UnkeptLog(session, user, kept)
+
+    def _model(self, how: Invocation) -> Model:
+        if not isinstance(self.model, str):
+            return self.model
+        return resolve(self.model, store=how.store, user_id=how.user_id)
+
+    def _policy(self) -> HistoryPolicy:
+        return HistoryPolicy(
+            on=self.add_history_to_context,
+            runs=self.num_history_runs,
+            messages=self.num_history_messages,
+        )
+
+
+def _known(chain: Chain | None, run_id: str) -> Chain:
+    if chain is None:
+        raise UsageError(f"no run {run_id!r} to go on with")
+    return chain

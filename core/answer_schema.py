@@ -1,0 +1,111 @@
+"""The shape that an answer is asked to have, and whether it has it."""
+
+import importlib
+import json
+import re
+import sys
+from pathlib import Path
+from typing import Any
+
+from .errors import SchemaMismatch, UsageError
+from .state import parse_object, storable_value
+
+_TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
+_FIELD = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\s+([a-z]+))?(?:\s*:\s*(.+))?")
+_CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n?```", re.DOTALL)
+
+
+def parse_schema(text: str) -> dict[str, Any]:
+    """Return the JSON Schema that `text` means; raise UsageError if it means none.
+
+    Taken are JSON, @FILE, module:Class of a pydantic model, and the short form `name, age int, note: why`.
+    """
+    if text.startswith("@"):
+        text = read_text(text[1:], "--schema")
+    if text.lstrip().startswith("{"):
+        schema = parse_object(text, "the schema")
+    elif _CLASS.fullmatch(text):
+        schema = _schema_of_class(text)
+    else:
+        schema = _short_form(text)
+    return _checked(schema)
+
+
+def read_text(path: str, what: str) -> str:
+    """Return the text of a file that an option names; raise UsageError if it cannot be read."""
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise UsageError(f"{what}: cannot read {path!r}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise UsageError(f"{what}: {path!r} is not UTF-8 text") from None
+    except ValueError as error:
+        raise UsageError(f"{what}: cannot read {path!r}: {error}") from None
+
+
+def _checked(schema: dict[str, Any]) -> dict[str, Any]:
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import validator_for
+
+    try:
+        validator_for(schema).check_schema(schema)
+    except SchemaError as error:
+        raise UsageError(f"the schema is no JSON Schema: {error.message}") from None
+    return schema
+
+
+def _short_form(text: str) -> dict[str, Any]:
+    properties: dict[str, Any] = {}
+    for part in re.split(r"[,\n]", text):
+        match = _FIELD.fullmatch(part.strip())
+        kind = _TYPES.get(match[2] or "str") if match else None
+        if match is None or kind is None:
+            raise UsageError(
+                f"{part.strip()!r} is not a field of a schema",
+                hint="write JSON, @FILE, module:Class, or fields like 'name str, age int, ok bool'",
+            )
+        properties[match[1]] = {"type": kind} | ({"description": match[3]} if match[3] else {})
+    return {
+        "type": "object",
+        "properties": properties,
+        "required": list(properties),
+        "additionalProperties": False,
+    }
+
+
+def _schema_of_class(name: str) -> dict[str, Any]:
+    module_name, _, class_name = name.partition(":")
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    try:
+        schema = getattr(importlib.import_module(module_name), class_name).model_json_schema()
+    except Exception as error:
+        raise UsageError(
+            f"--schema {name}: {error}", hint="name a pydantic model, as module:Class"
+        ) from None
+    if not isinstance(schema, dict):
+        raise UsageError(f"--schema {name}: that is not a pydantic model")
+    return schema
+
+
+def instruction(schema: dict[str, Any]) -> str:
+    """Return what tells a model to answer in this shape."""
+    return (
+        "Answer with one JSON value and nothing else, no explanation, no code fence. "
+        f"It must fit this JSON Schema:\n{json.dumps(schema)}"
+    )
+
+
+def parse_answer(text: str, schema: dict[str, Any]) -> Any:
+    """Return the data that an answer holds; raise SchemaMismatch, with the reason, if it does not fit."""
+    from jsonschema.validators import validator_for
+
+    fenced = _FENCED.search(text)
+    try:
+        data = storable_value(json.loads(fenced[1] if fenced else text), "the answer")
+    except (ValueError, RecursionError, UsageError) as error:
+        raise SchemaMismatch(f"the answer is not JSON: {error}") from None
+    for error in validator_for(schema)(schema).iter_errors(data):
+        raise SchemaMismatch(f"the answer does not fit the schema at {error.json_path}: {error.message}")
+    return data

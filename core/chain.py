@@ -1,0 +1,93 @@
+"""Runs that go on with one another: which one is meant, and how it stands by now."""
+
+from dataclasses import dataclass
+from typing import cast
+
+from .errors import ConflictError, NotFoundError, UsageError
+from .lines import FileRecord, RunLine
+from .session import is_top_run
+from .store import SessionLog
+
+_DONE = ("COMPLETED", "PAUSED")
+
+
+@dataclass(frozen=True)
+class Chain:
+    """A run and the newest of those that went on with it (itself, if none did)."""
+
+    first: RunLine
+    tip: RunLine
+
+    @property
+    def done(self) -> bool:
+        """Whether there is nothing left to go on with."""
+        return self.tip["status"] in _DONE
+
+
+def follow(log: SessionLog, run_id: str) -> Chain | None:
+    """Return the chain that begins with this run, or None if the session has no such run."""
+    resumed_by: dict[str, RunLine] = {}
+    for line in log.newest():
+        if not is_top_run(line):
+            continue
+        run = cast(RunLine, line)
+        if run["run_id"] == run_id:
+            return Chain(run, _tip(run, resumed_by))
+        resumed = run.get("resumes")
+        if resumed is not None:
+            resumed_by.setdefault(resumed, run)
+    return None
+
+
+def _tip(run: RunLine, resumed_by: dict[str, RunLine]) -> RunLine:
+    while run["run_id"] in resumed_by:
+        run = resumed_by[run["run_id"]]
+    return run
+
+
+def unfinished(log: SessionLog) -> RunLine:
+    """Return the session's last unfinished run; raise NotFoundError if every run is finished."""
+    settled: set[str] = set()
+    for line in log.newest():
+        if not is_top_run(line):
+            continue
+        run = cast(RunLine, line)
+        if run["status"] not in _DONE and run["run_id"] not in settled:
+            return run
+        resumed = run.get("resumes")
+        if resumed is not None:
+            settled.add(resumed)
+    raise NotFoundError(f"session {log.session_id} has no run to go on with")
+
+
+def resumable(log: SessionLog, run_id: str | None) -> str:
+    """Return the id of the run to go on with: the one that is named, else the last unfinished one.
+
+    Raises NotFoundError if there is none, UsageError if the named one is finished.
+    """
+    dead = [flight.line for flight in log.in_flight() if not flight.running]
+    if run_id is None:
+        return dead[-1]["run_id"] if dead else unfinished(log)["run_id"]
+    if any(line["run_id"] == run_id for line in dead):
+        return run_id
+    chain = follow(log, run_id)
+    if chain is None:
+        raise NotFoundError(
+            f"session {log.session_id} has no run {run_id!r}", hint="`clew history` shows its runs"
+        )
+    if chain.first["status"] in _DONE:
+        raise UsageError(f"run {run_id!r} is {chain.first['status']}: there is nothing to resume")
+    return run_id
+
+
+def same_question(
+    run: RunLine, *, input_text: str, files: list[FileRecord], kind: str, name: str | None
+) -> None:
+    """Raise ConflictError unless `run` was asked just this: input, files, and what was run."""
+    hashes = [item["sha256"] for item in run.get("files", [])]
+    asked = (run["input"], hashes, run.get("kind", "agent"), run.get("name"))
+    if asked != (input_text, [item["sha256"] for item in files], kind, name):
+        raise ConflictError(
+            f"run id {run['run_id']!r} is taken by a run with another input",
+            hint="choose another --run-id, or repeat the first call exactly",
+        )

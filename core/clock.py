@@ -1,0 +1,56 @@
+"""The time of day as it stands in lines, and new ids."""
+
+import uuid
+from datetime import UTC, datetime, timedelta
+
+from .errors import UsageError
+
+
+def now() -> str:
+    """Return the current time: RFC 3339, UTC, milliseconds."""
+    return stamp(datetime.now(UTC))
+
+
+def stamp(moment: datetime) -> str:
+    """Return `moment` as lines carry it; such texts sort by time."""
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def new_id() -> str:
+    """Return a new random id (UUID 4)."""
+    return str(uuid.uuid4())
+
+
+def since(text: str) -> str:
+    """Return the timestamp that `text` means: a date, a time, or a duration back from now.
+
+    Raises UsageError for anything else.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        try:
+            return stamp(datetime.now(UTC) - timedelta(seconds=seconds(text)))
+        except (UsageError, OverflowError):
+            raise UsageError(
+                f"{text!r} is not a time", hint="use 2026-01-31, 2026-01-31T09:00, 90s, 10m, 2h, 7d"
+            ) from None
+    return stamp(moment if moment.tzinfo else moment.astimezone())
+
+
+_UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def seconds(text: str) -> float:
+    """Return a duration in seconds: `90`, `90s`, `10m`, `2h`, `7d`.
+
+    Raises UsageError for anything else.
+    """
+    number, unit = (text[:-1], text[-1]) if text[-1:] in _UNITS else (text, "s")
+    try:
+        value = float(number) * _UNITS[unit]
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise UsageError(f"{text!r} is not a duration", hint="use seconds, or 90s, 10m, 2h, 7d")
+    return value

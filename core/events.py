@@ -1,0 +1,76 @@
+"""What flows while a run goes on. Deltas are events and never lines; the last event carries the line."""
+
+from collections.abc import Callable
+from typing import Any, Literal, NotRequired, TypedDict
+
+from .clock import now
+from .errors import ErrorRecord
+from .lines import RunLine, Status
+
+EventName = Literal[
+    "RunStarted",
+    "ModelRequestStarted",
+    "ModelRequestError",
+    "RunContent",
+    "ModelRequestCompleted",
+    "RunContentCompleted",
+    "RunCompleted",
+    "RunCancelled",
+    "RunError",
+]
+
+
+class Event(TypedDict):
+    """One event of a run. The words are Agno's."""
+
+    event: EventName
+    run_id: str | None
+    parent_run_id: str | None
+    session_id: str | None
+    created_at: str
+    model: NotRequired[str]
+    content: NotRequired[str]
+    attempt: NotRequired[int]
+    retry_in: NotRequired[float]
+    """Seconds until the request is sent again."""
+    finish_reason: NotRequired[str | None]
+    metrics: NotRequired[dict[str, Any]]
+    error: NotRequired[ErrorRecord]
+    run: NotRequired[RunLine]
+    """The whole line; only the last event has it."""
+
+
+Listener = Callable[[Event], None]
+
+ENDS: dict[Status, EventName] = {
+    "COMPLETED": "RunCompleted",
+    "CANCELLED": "RunCancelled",
+    "ERROR": "RunError",
+}
+
+
+class Announcer:
+    """Tells a listener what happens in one run."""
+
+    def __init__(self, listener: Listener, run_id: str, session_id: str) -> None:
+        self._listener = listener
+        self._run_id = run_id
+        self._session_id = session_id
+
+    def event(self, name: EventName) -> Event:
+        """Return a bare event of this run."""
+        return {
+            "event": name,
+            "run_id": self._run_id,
+            "parent_run_id": None,
+            "session_id": self._session_id,
+            "created_at": now(),
+        }
+
+    def tell(self, event: Event) -> None:
+        """Pass an event on."""
+        self._listener(event)
+
+    def end(self, line: RunLine) -> None:
+        """Tell how the run ended."""
+        self.tell({**self.event(ENDS[line["status"]]), "run": line})

@@ -1,0 +1,222 @@
+"""One question to a model and its answer: retries, limits, and a note of everything that was paid for."""
+
+import random
+import time
+from dataclasses import dataclass, field, replace
+
+from .errors import ClewError, ConfigError, LimitReached, ModelError
+from .events import Announcer
+from .history import tokens_of
+from .model import Model, ModelReply, ModelRequest, Price
+from .store import Flight
+from .text import storable
+from .usage import Call, Usage, estimate_tokens, no_usage
+
+_FIRST_PAUSE = 0.5
+_LONGEST_PAUSE = 60.0
+_BYTES_PER_TOKEN = 4
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run may use. Reaching a limit ends the run with LimitReached; None is no limit.
+
+    `seconds` is for the whole run, `tokens` and `cost` (US dollars) for all its requests, `answer_tokens` for one
+    answer, `retries` for requests that failed in a way that may pass.
+    """
+
+    seconds: float | None = None
+    tokens: int | None = None
+    cost: float | None = None
+    answer_tokens: int | None = None
+    retries: int = 2
+
+
+@dataclass
+class Exchange:
+    """Asks a model; holds what came, also when it ends in an error."""
+
+    model: Model
+    limits: Limits
+    flight: Flight
+    announcer: Announcer
+    pieces: list[str] = field(default_factory=list)
+    calls: list[Call] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+    first_token: float | None = None
+    reply: ModelReply | None = None
+
+    @property
+    def content(self) -> str:
+        """The answer so far."""
+        return "".join(self.pieces)
+
+    @property
+    def seconds(self) -> float:
+        """How long it has taken so far."""
+        return time.monotonic() - self.started
+
+    def ask(self, request: ModelRequest) -> None:
+        """Put the question; afterwards `reply` is set. Raises ModelError or LimitReached."""
+        attempt = 1
+        while True:
+            try:
+                self._attempt(request, attempt)
+                return
+            except ModelError as error:
+                pause = self._pause(error, attempt)
+                if pause is None:
+                    raise
+            self._announce_retry(error, attempt, pause)
+            time.sleep(pause)
+            attempt += 1
+
+    def _attempt(self, request: ModelRequest, attempt: int) -> None:
+        call = self._open(request, attempt)
+        meter = _Meter(self, call["input_tokens"])
+        meter.check()
+        self.flight.note({"open": call})
+        self.announcer.tell(
+            {
+                **self.announcer.event("ModelRequestStarted"),
+                "model": self.model.name,
+                "attempt": attempt,
+            }
+        )
+        started = time.monotonic()
+        try:
+            self.reply = self.model.ask(replace(request, seconds=self._left()), meter.text)
+        except BaseException as error:
+            self._close(call, started, self._estimate(call), self._word(error))
+            if isinstance(error, ModelError) and self._left() == 0:
+                raise meter.time_is_up() from error
+            raise
+        self._close(call, started, self.reply.usage, None)
+        self._announce_reply(self.reply)
+
+    def _open(self, request: ModelRequest, attempt: int) -> Call:
+        cost = 0.0 if self.model.price and not self.model.price.input else None
+        return {
+            "kind": "model",
+            "model": self.model.name,
+            "attempt": attempt,
+            **no_usage(),
+            "input_tokens": tokens_of(request.messages),
+            "cost": cost,
+            "duration": 0.0,
+            "error": None,
+        }
+
+    def _estimate(self, call: Call) -> Usage:
+        """What a broken call has used: nothing if nothing came, else a guess."""
+        if not self.pieces:
+            return no_usage()
+        out = estimate_tokens(self.content)
+        price = self.model.price
+        return {
+            **no_usage(),
+            "input_tokens": call["input_tokens"],
+            "output_tokens": out,
+            "total_tokens": call["input_tokens"] + out,
+            "cost": price.input * call["input_tokens"] + price.output * out if price else None,
+            "estimated": True,
+        }
+
+    def _close(self, call: Call, started: float, usage: Usage, error: str | None) -> None:
+        duration = round(time.monotonic() - started, 3)
+        ended: Call = {**call, **usage, "duration": duration, "error": error}
+        self.calls.append(ended)
+        self.flight.note({"call": ended})
+
+    @staticmethod
+    def _word(error: BaseException) -> str:
+        return error.kind if isinstance(error, ClewError) else "cancelled"
+
+    def _left(self) -> float | None:
+        if self.limits.seconds is None:
+            return None
+        return max(0.0, self.limits.seconds - self.seconds)
+
+    def _pause(self, error: ModelError, attempt: int) -> float | None:
+        """How long to wait before the next attempt; None if there is to be none."""
+        if not error.retryable or self.pieces or attempt > self.limits.retries:
+            return None
+        pause = _FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)
+        pause = max(pause, error.retry_after or 0.0)
+        left = self._left()
+        fits = pause <= _LONGEST_PAUSE and (left is None or pause < left)
+        return pause if fits else None
+
+    def _announce_retry(self, error: ModelError, attempt: int, pause: float) -> None:
+        event = self.announcer.event("ModelRequestError")
+        record = error.record()
+        self.announcer.tell(
+            {**event, "attempt": attempt, "retry_in": round(pause, 3), "error": record}
+        )
+
+    def _announce_reply(self, reply: ModelReply) -> None:
+        event = self.announcer.event("ModelRequestCompleted")
+        self.announcer.tell(
+            {
+                **event,
+                "model": reply.resolved_model or self.model.name,
+                "finish_reason": reply.finish_reason,
+                "metrics": dict(reply.usage),
+            }
+        )
+
+
+class _Meter:
+    """Takes the pieces of an answer and stops it when a limit is reached, by estimate."""
+
+    def __init__(self, exchange: Exchange, input_tokens: int) -> None:
+        self._exchange = exchange
+        self._limits = exchange.limits
+        self._price = exchange.model.price or Price(0.0, 0.0)
+        self._tokens = sum(call["total_tokens"] for call in exchange.calls) + input_tokens
+        self._cost = sum(call["cost"] or 0.0 for call in exchange.calls)
+        self._cost += self._price.input * input_tokens
+        self._bytes = 0
+
+    def check(self) -> None:
+        """Raise LimitReached if a limit is reached."""
+        limits, out = self._limits, self._bytes // _BYTES_PER_TOKEN
+        if limits.seconds is not None and self._exchange.seconds >= limits.seconds:
+            raise self.time_is_up()
+        if limits.tokens is not None and self._tokens + out > limits.tokens:
+            raise LimitReached(
+                f"the limit of {limits.tokens} tokens was reached", hint="--max-total-tokens sets it"
+            )
+        if limits.cost is not None and self._cost + self._price.output * out > limits.cost:
+            raise LimitReached(
+                f"the limit of ${limits.cost:g} was reached", hint="--max-cost sets it"
+            )
+
+    def time_is_up(self) -> LimitReached:
+        """Return the error for a run that took too long."""
+        return LimitReached(
+            f"the time limit of {self._limits.seconds:g} s was reached", hint="--timeout sets it"
+        )
+
+    def text(self, delta: str) -> None:
+        """Keep a piece of the answer, and pass it on."""
+        delta = storable(delta)
+        if not delta:
+            return
+        exchange = self._exchange
+        if exchange.first_token is None:
+            exchange.first_token = exchange.seconds
+        exchange.pieces.append(delta)
+        exchange.flight.note({"text": delta})
+        exchange.announcer.tell({**exchange.announcer.event("RunContent"), "content": delta})
+        self._bytes += len(delta.encode())
+        self.check()
+
+
+def refuse_unpriced(model: Model, limits: Limits) -> None:
+    """Raise ConfigError for a cost limit on a model whose price nobody knows."""
+    if limits.cost is not None and model.price is None:
+        raise ConfigError(
+            f"--max-cost needs the price of {model.name!r}, which is not known",
+            hint="leave --max-cost out, or limit tokens with --max-total-tokens",
+        )

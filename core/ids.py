@@ -1,0 +1,82 @@
+"""What may be an id, and the folder name that stands for a user."""
+
+import re
+from hashlib import sha256
+
+from .errors import UsageError
+
+_SESSION = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789._-")
+_LONGEST = 200
+_LONGEST_FOLDER = 180
+
+
+def is_session_id(text: str) -> bool:
+    """Tell whether `text` may be a session id."""
+    return _SESSION.fullmatch(text) is not None
+
+
+def is_generated(session_id: str) -> bool:
+    """Tell whether this id was made by clew: only such ids may be named by a prefix."""
+    return _UUID.fullmatch(session_id) is not None
+
+
+def session_id(text: str) -> str:
+    """Return `text` if it may be a session id; raise UsageError otherwise."""
+    if is_session_id(text):
+        return text
+    lower = text.lower()
+    hint = "ids are made of a-z 0-9 . _ - and start with a letter or digit, at most 100 characters"
+    if lower != text and is_session_id(lower):
+        hint = f"session ids are lower-case: {lower}"
+    raise UsageError(f"{shorten(text)!r} is not a session id", hint=hint)
+
+
+def run_id(text: str) -> str:
+    """Return `text` if it may be a run id; raise UsageError otherwise."""
+    return _printable(text, "run id")
+
+
+def user_id(text: str) -> str:
+    """Return `text` if it may be a user id; raise UsageError otherwise."""
+    return _printable(text, "user id")
+
+
+def session_name(text: str) -> str:
+    """Return `text` if it may be a session's name; raise UsageError otherwise."""
+    return _printable(text, "session name")
+
+
+def _printable(text: str, what: str) -> str:
+    if 0 < len(text) <= _LONGEST and text.isprintable() and not text.isspace():
+        return text
+    raise UsageError(
+        f"{shorten(text)!r} is not a {what}",
+        hint=f"any printable text of 1 to {_LONGEST} characters will do",
+    )
+
+
+def session_for(run: str) -> str:
+    """Return the session id that belongs to a caller's run id: itself where that is valid."""
+    return run if is_session_id(run) else f"run-{digest(run)}"
+
+
+def user_folder(user: str) -> str:
+    """Return the folder name of a user: no two users share one, on any file system."""
+    encoded = "".join(chr(b) if b in _PLAIN else f"%{b:02x}" for b in user.encode())
+    if encoded.startswith("."):
+        encoded = f"%2e{encoded[1:]}"
+    if len(encoded) > _LONGEST_FOLDER:
+        encoded = f"{encoded[:100]}~{digest(user)}"
+    return encoded
+
+
+def digest(text: str) -> str:
+    """Return a file name that stands for any text."""
+    return sha256(text.encode()).hexdigest()[:40]
+
+
+def shorten(text: str, width: int = 60) -> str:
+    """Return `text` cut to `width` characters, for messages."""
+    return text if len(text) <= width else f"{text[: width - 1]}…"

@@ -1,0 +1,183 @@
+"""What lasts: the lines of a session file, and the one way to read and to write them.
+
+A line is plain data, described by the types below: reading a session needs no library. `schemas` makes
+the published JSON Schema, and the strict check of `verify`, from these same types.
+"""
+
+import json
+from typing import Any, Literal, NoReturn, TypedDict, cast
+
+from .errors import DamagedError, ErrorRecord
+from .messages import Message
+from .usage import RunMetrics, SessionMetrics, Totals
+
+VERSION = 1
+
+Status = Literal["COMPLETED", "PAUSED", "CANCELLED", "ERROR", "INTERRUPTED"]
+State = dict[str, Any]
+
+
+class FileRecord(TypedDict):
+    """An attachment of a run."""
+
+    name: str
+    mime: str
+    bytes: int
+    sha256: str
+
+
+class HistoryRecord(TypedDict):
+    """Which earlier turns of the session were sent to the model."""
+
+    runs: int
+    first_seq: int | None
+    last_seq: int | None
+    left_out: int
+    """How many completed turns were not sent."""
+
+
+class ForkRecord(TypedDict):
+    """Where a copied run comes from."""
+
+    session_id: str
+    run_id: str
+
+
+class BaseLine(TypedDict):
+    """What every line begins with."""
+
+    v: int
+    type: str
+    seq: int | None
+    """1, 2, 3 … without gaps; null where the line was printed but not stored."""
+    session_id: str
+    user_id: str
+    created_at: str
+    """When the line was written: RFC 3339, UTC, milliseconds."""
+
+
+class RunLine(BaseLine):
+    """One run: a message and its answer, however it ended."""
+
+    run_id: str
+    parent_run_id: str | None
+    root_run_id: str | None
+    resumes: str | None
+    """The run that this one goes on with."""
+    forked_from: ForkRecord | None
+    kind: Literal["agent", "team", "workflow"]
+    name: str | None
+    """The name of the definition; null for a plain model."""
+    status: Status
+    exit_code: int
+    started_at: str
+    input: str
+    files: list[FileRecord]
+    content: str
+    """The answer, always text."""
+    data: Any
+    """The answer as an object, when a schema was asked for."""
+    finish_reason: str | None
+    model: str
+    """The model that was asked for."""
+    resolved_model: str | None
+    """The model that answered, in the provider's words."""
+    messages: list[Message]
+    """This run's own messages; what was sent is the system message, the history, then the rest."""
+    history: HistoryRecord
+    tools: list[dict[str, Any]]
+    requirements: list[dict[str, Any]]
+    steps: list[dict[str, Any]]
+    error: ErrorRecord | None
+    metrics: RunMetrics
+    total_metrics: Totals
+    state_patch: State | None
+    """What this run changed in the state: a JSON merge patch (RFC 7396)."""
+    metadata: dict[str, Any]
+    options: dict[str, Any]
+    """How the run was asked for: system prompt, model options, schema, limits."""
+    cwd: str | None
+    clew_version: str
+    session_state: State
+    """The whole state after this line."""
+    session_metrics: SessionMetrics
+
+
+class StateLine(BaseLine):
+    """A change of the state from outside a run."""
+
+    state_patch: State | None
+    state_replaced: bool
+    """True where a whole state was put in place of the old one; the patch tells the difference."""
+    by: str | None
+    """The run that made the change, if one did."""
+    session_state: State
+    session_metrics: SessionMetrics
+
+
+class SessionLine(BaseLine):
+    """A change of the session itself."""
+
+    name: str | None
+    session_state: State
+    session_metrics: SessionMetrics
+
+
+Line = RunLine | StateLine | SessionLine
+
+
+def encode(line: Line) -> bytes:
+    """Return the bytes of a line: ASCII JSON without blanks, and one newline."""
+    text = json.dumps(line, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.encode("ascii") + b"\n"
+
+
+def decode(raw: bytes) -> Line:
+    """Return the line that these bytes are; raise DamagedError, with the reason, if they are none.
+
+    Unknown keys and unknown types are kept: what a later version wrote can be read.
+    """
+    try:
+        line = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+    except RecursionError:
+        raise DamagedError("nested too deeply") from None
+    except ValueError as error:
+        reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else f"not JSON: {error}"
+        raise DamagedError(reason) from None
+    if not isinstance(line, dict):
+        raise DamagedError("not a JSON object")
+    for key, kind in _NEEDED.items():
+        if not isinstance(line.get(key), kind) or isinstance(line[key], bool):
+            raise DamagedError(f"{key!r} is missing or wrong")
+    if line["type"] == "run":
+        for key, kind in _NEEDED_OF_RUN.items():
+            if not isinstance(line.get(key), kind):
+                raise DamagedError(f"{key!r} is missing or wrong")
+    return cast(Line, line)
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no number")
+
+
+_NEEDED: dict[str, type] = {
+    "v": int,
+    "type": str,
+    "seq": int,
+    "session_id": str,
+    "user_id": str,
+    "created_at": str,
+    "session_state": dict,
+    "session_metrics": dict,
+}
+_NEEDED_OF_RUN: dict[str, type] = {
+    "run_id": str,
+    "status": str,
+    "exit_code": int,
+    "input": str,
+    "content": str,
+    "model": str,
+    "messages": list,
+    "metrics": dict,
+    "history": dict,
+}

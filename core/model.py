@@ -1,0 +1,71 @@
+"""What a model is to clew: something that takes messages and gives text, and says what that cost."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from .messages import Message
+from .usage import Usage
+
+
+@dataclass(frozen=True)
+class ModelRequest:
+    """One request to a model."""
+
+    messages: list[Message]
+    input: str
+    """The run's own input, by which a recorded answer is found."""
+    options: dict[str, Any] = field(default_factory=dict)
+    """Model options by the provider's names, such as temperature."""
+    max_tokens: int | None = None
+    """The longest answer, in tokens."""
+    schema: dict[str, Any] | None = None
+    """The JSON Schema that the answer is to fit."""
+    stream: bool = True
+    seconds: float | None = None
+    """How long the whole request may take."""
+
+
+@dataclass(frozen=True)
+class ModelReply:
+    """A whole answer."""
+
+    content: str
+    finish_reason: str | None
+    usage: Usage
+    resolved_model: str | None
+
+
+@dataclass(frozen=True)
+class Price:
+    """US dollars for one token."""
+
+    input: float
+    output: float
+
+
+class Model(Protocol):
+    """A model that can be asked."""
+
+    @property
+    def name(self) -> str:
+        """The name it was asked for by."""
+
+    @property
+    def window(self) -> int | None:
+        """How many tokens a request and its answer may have; None where that is not known."""
+
+    @property
+    def price(self) -> Price | None:
+        """What a token costs; None where that is not known."""
+
+    @property
+    def takes_schema(self) -> bool:
+        """Whether the model can be held to a JSON Schema; otherwise it has to be told."""
+
+    def ask(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
+        """Send one request, no retry; call `on_text` with each piece of the answer as it comes.
+
+        Raises ModelError, or one of its kinds, when no whole answer came: a stream that ends without saying
+        why is no answer. Nothing of a provider's own errors passes.
+        """

@@ -1,0 +1,111 @@
+"""A model that answers from recorded runs: offline, without a key, and always the same."""
+
+import json
+import os
+import re
+from collections.abc import Callable, Iterator
+from typing import Any, cast
+
+from .errors import NotFoundError, ReplayMiss, UsageError
+from .ids import shorten
+from .lines import RunLine
+from .model import ModelReply, ModelRequest, Price
+from .refs import find
+from .store import Store
+from .usage import Usage, no_usage
+
+_WORDS = re.compile(r"\s*\S+\s*|\s+")
+Recording = list[ModelReply]
+
+
+class ReplayModel:
+    """Plays the answers of the recorded run whose input is the same as the request's.
+
+    The k-th request with an input gets the k-th recording of that input, then the last one again. Tokens are
+    reported as recorded; the cost is 0.
+    """
+
+    takes_schema = True
+    window = None
+    price = Price(0.0, 0.0)
+
+    def __init__(self, name: str, store: Store | None, user_id: str) -> None:
+        self.name = name
+        self._source = name.removeprefix("replay:")
+        self._runs = _recorded(self._source, store, user_id)
+        self._used: dict[str, int] = {}
+
+    def ask(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
+        """Play the next recorded answer; raise ReplayMiss if there is none for this input."""
+        recordings = self._recordings.get(request.input, [])
+        if not recordings:
+            raise ReplayMiss(
+                f"{self._source!r} has no run with the input {shorten(request.input)!r}",
+                hint="`replay:` matches a run's whole input exactly",
+            )
+        use = self._used.get(request.input, 0)
+        self._used[request.input] = use + 1
+        reply = recordings[min(use, len(recordings) - 1)]
+        for piece in _WORDS.findall(reply.content) if request.stream else [reply.content]:
+            on_text(piece)
+        return reply
+
+    @property
+    def _recordings(self) -> dict[str, list[ModelReply]]:
+        found: dict[str, list[ModelReply]] = {}
+        for run in self._runs:
+            for reply in _replies(run):
+                found.setdefault(run["input"], []).append(reply)
+        self.__dict__["_recordings"] = found
+        return found
+
+
+def _replies(run: RunLine) -> Iterator[ModelReply]:
+    answers = [m for m in run.get("messages") or [] if m["role"] == "assistant"]
+    texts = [message["content"] for message in answers] or [run["content"]]
+    for text in texts[:-1]:
+        yield ModelReply(text, "tool_calls", no_usage(), run.get("model"))
+    yield ModelReply(
+        texts[-1], run.get("finish_reason") or "stop", _usage(run), run.get("resolved_model")
+    )
+
+
+def _usage(run: RunLine) -> Usage:
+    recorded: dict[str, Any] = cast(dict[str, Any], run.get("metrics") or {})
+    usage = no_usage() | {k: v for k, v in recorded.items() if k in no_usage()}
+    return cast(Usage, usage | {"cost": 0.0})
+
+
+def _recorded(source: str, store: Store | None, user_id: str) -> list[RunLine]:
+    if os.path.isfile(source):
+        return list(_runs_of(_lines_of_file(source)))
+    if store is None or "/" in source:
+        raise NotFoundError(f"no recording {source!r}", hint="name a file of lines, or a session")
+    return list(_runs_of(iter(find(store, source, user_id).lines())))
+
+
+def _runs_of(lines: Iterator[Any]) -> Iterator[RunLine]:
+    for line in lines:
+        recorded = isinstance(line, dict) and line.get("type", "run") == "run"
+        if recorded and line.get("status", "COMPLETED") == "COMPLETED" and "input" in line:
+            yield cast(RunLine, line)
+
+
+def _lines_of_file(path: str) -> Iterator[Any]:
+    try:
+        with open(path, "rb") as file:
+            for number, raw in enumerate(file, 1):
+                if raw.strip():
+                    yield _line(raw, f"{path}:{number}")
+    except OSError as error:
+        raise NotFoundError(f"cannot read the recording {path!r}: {error.strerror}") from None
+
+
+def _line(raw: bytes, where: str) -> Any:
+    try:
+        line = json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise UsageError(f"{where} is not a line of JSON: {error}") from None
+    if isinstance(line, dict) and "content" not in line and line.get("type", "run") == "run":
+        raise UsageError(f"{where} has no 'content' to answer with")
+    return line

@@ -1,0 +1,131 @@
+"""A session is the fold over its lines; a new line carries the fold's result.
+
+Everything here is pure: no files, no clock, no model.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from .errors import ConflictError
+from .lines import VERSION, Line, RunLine, State
+from .state import clean_patch, difference, merge, without_nulls
+from .usage import SessionMetrics, add_totals, no_session_metrics
+
+
+@dataclass(frozen=True)
+class Tip:
+    """Where a session stands: what the next line builds on."""
+
+    seq: int = 0
+    state: State = field(default_factory=dict)
+    metrics: SessionMetrics = field(default_factory=no_session_metrics)
+
+
+def tip_after(line: Line | None) -> Tip:
+    """Return where a session stands after this line, its last one."""
+    if line is None:
+        return Tip()
+    return Tip(line["seq"] or 0, line["session_state"], line["session_metrics"])
+
+
+@dataclass(frozen=True)
+class StateChange:
+    """A wish to change the state: a merge patch, or a whole state in place of the old one."""
+
+    patch: State | None = None
+    replacement: State | None = None
+
+    def patch_for(self, state: State) -> State | None:
+        """Return the merge patch that grants the wish for `state`; None if there is none."""
+        if self.replacement is not None:
+            return difference(state, without_nulls(self.replacement)) or None
+        return clean_patch(self.patch) if self.patch else None
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A line without what only the store knows: seq, time, and the session's state after it."""
+
+    type: str
+    fields: dict[str, Any]
+    change: StateChange = StateChange()
+
+
+Drafter = Callable[[Tip], Draft | None]
+"""Makes the draft in view of where the session stands; None writes nothing."""
+
+
+def seal(draft: Draft, tip: Tip, *, session_id: str, user_id: str, created_at: str) -> Line:
+    """Return the line that `draft` becomes after `tip`. Its key order is the format's."""
+    fields = dict(draft.fields)
+    patch = draft.change.patch_for(tip.state)
+    state = merge(tip.state, patch) if patch else tip.state
+    if "state_patch" in fields:
+        fields["state_patch"] = patch
+    line = {
+        "v": VERSION,
+        "type": draft.type,
+        "seq": tip.seq + 1,
+        "session_id": session_id,
+        "user_id": user_id,
+        "created_at": created_at,
+        **fields,
+        "session_state": state,
+        "session_metrics": _metrics_after(tip.metrics, draft),
+    }
+    return cast(Line, line)
+
+
+def _metrics_after(before: SessionMetrics, draft: Draft) -> SessionMetrics:
+    if draft.type != "run":
+        return before
+    line = cast(RunLine, draft.fields)
+    top = line["parent_run_id"] is None
+    known = no_session_metrics() | before
+    return {
+        **add_totals(known, line["metrics"]),
+        "runs": known["runs"] + top,
+        "turns": known["turns"] + (top and line["status"] == "COMPLETED"),
+    }
+
+
+def state_draft(
+    change: StateChange | Callable[[State], State], *, by: str | None, only_if: int | None, create: bool
+) -> Drafter:
+    """Return what makes a state line: `change` a wish, or a function from the old state to the new.
+
+    Nothing is written when nothing changes, unless the line is to `create` the session. `only_if` is the seq
+    that the session must stand at; otherwise ConflictError.
+    """
+
+    def draft(tip: Tip) -> Draft | None:
+        if only_if is not None and tip.seq != only_if:
+            raise ConflictError(
+                f"the session is at seq {tip.seq}, not {only_if}",
+                hint="read the state again and repeat the change",
+            )
+        wish = change if isinstance(change, StateChange) else StateChange(replacement=change(tip.state))
+        patch = wish.patch_for(tip.state)
+        if (not patch or merge(tip.state, patch) == tip.state) and not (create and tip.seq == 0):
+            return None
+        replaced = isinstance(change, StateChange) and change.replacement is not None
+        fields = {"state_patch": None, "state_replaced": replaced, "by": by}
+        return Draft("state", fields, wish)
+
+    return draft
+
+
+def name_draft(name: str) -> Drafter:
+    """Return what makes the line that names a session."""
+    return lambda _tip: Draft("session", {"name": name})
+
+
+def is_turn(line: Line) -> bool:
+    """Tell whether history may send this line: a top-level run that is COMPLETED."""
+    return is_top_run(line) and cast(RunLine, line)["status"] == "COMPLETED"
+
+
+def is_top_run(line: Line) -> bool:
+    """Tell whether this line is a run that somebody asked for, not a member's or step's."""
+    return line["type"] == "run" and cast(RunLine, line).get("parent_run_id") is None

@@ -1,0 +1,171 @@
+"""Where sessions are kept: the promises that every store makes.
+
+A `Store` holds the sessions of all users; a `SessionLog` is one session of one user. Both are handles: making one
+touches nothing. No method ever shows, finds or changes another user's session.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from .lines import Line, RunLine
+from .session import Drafter
+
+
+@dataclass(frozen=True)
+class Holder:
+    """Who has the turn of a session; every part is null where it could not be read."""
+
+    pid: int | None = None
+    host: str | None = None
+    run_id: str | None = None
+    since: str | None = None
+
+    def __str__(self) -> str:
+        who = f"process {self.pid} on {self.host}" if self.pid else "another process"
+        run = f", run {self.run_id}" if self.run_id else ""
+        return f"{who}{run}" + (f", since {self.since}" if self.since else "")
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """How long to wait for a busy session, and whom to tell.
+
+    `seconds` is the limit; `tell` is called once, after a second of waiting, with the holder.
+    """
+
+    seconds: float = 600.0
+    tell: Callable[[Holder], None] = lambda _holder: None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something in a session that is not a line, and was skipped."""
+
+    path: str
+    line: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: skipped: {self.reason}"
+
+
+class Flight(Protocol):
+    """The record of a run under way, kept outside the lines until the run is stored."""
+
+    def note(self, note: dict[str, Any]) -> None:
+        """Write down one note (see `flight`); it survives the death of this process."""
+
+    def landed(self) -> None:
+        """Forget the record: the run's line is stored."""
+
+    def stranded(self) -> None:
+        """Let go of the record but keep it: the run's line could not be stored, and will be recovered."""
+
+
+@dataclass(frozen=True)
+class InFlight:
+    """A run without a line: under way, or found dead and not yet recovered.
+
+    `line` is what would be stored for it now, with status INTERRUPTED and without a seq.
+    """
+
+    line: RunLine
+    running: bool
+
+
+class SessionLog(Protocol):
+    """One session of one user: an append-only list of lines."""
+
+    @property
+    def session_id(self) -> str:
+        """The session's id."""
+
+    @property
+    def user_id(self) -> str:
+        """Whose session it is."""
+
+    @property
+    def location(self) -> str:
+        """Where it is kept, for messages; of a file store, the file's path."""
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What this handle has skipped while reading."""
+
+    def exists(self) -> bool:
+        """Tell whether the session has a line, or a run in flight."""
+
+    def lines(self) -> Iterator[Line]:
+        """Yield the lines, oldest first.
+
+        Readers wait for nobody and see only whole lines; what is no line is skipped and noted in `problems`.
+        """
+
+    def newest(self) -> Iterator[Line]:
+        """Yield the lines, newest first, reading no more of the session than is consumed."""
+
+    def last(self) -> Line | None:
+        """Return the last line; raise DamagedError if it cannot be read, None if there is no line."""
+
+    def append(self, draft: Drafter) -> Line | None:
+        """Write one line and return it as stored; durable on return.
+
+        `draft` is called with the tip at which the line will stand, while nobody else can write. Raises
+        DamagedError if the last line cannot be read or is of a later version, StoreError if the line could
+        not be written; then the session is as before. Whatever `draft` raises passes through.
+        """
+
+    def turn(self, run_id: str, waiting: Waiting) -> AbstractContextManager[None]:
+        """Have the session's turn to oneself, for one model call. Raises BusyError after the wait."""
+
+    def begin(self, intent: RunLine) -> Flight:
+        """Record, durably, that a run begins; raise StoreError if it cannot be."""
+
+    def in_flight(self) -> list[InFlight]:
+        """Return the runs that have no line yet, oldest first. Writes nothing."""
+
+    def recover(self) -> list[Line]:
+        """Store the dead runs in flight as INTERRUPTED, each exactly once, and return their lines."""
+
+
+class Store(Protocol):
+    """The sessions of all users in one place."""
+
+    @property
+    def keeps(self) -> bool:
+        """Whether the sessions outlive this process."""
+
+    def session(self, session_id: str, user_id: str) -> SessionLog:
+        """Return a handle of this user's session with this valid id, whether it exists or not."""
+
+    def sessions(self, user_id: str) -> Iterator[SessionLog]:
+        """Yield this user's sessions, most recently used first."""
+
+    def with_prefix(self, prefix: str, user_id: str) -> list[str]:
+        """Return this user's generated session ids that begin so."""
+
+    def named(self, name: str, user_id: str) -> str | None:
+        """Return the id of this user's session of that name, or None."""
+
+    def name_of(self, session_id: str, user_id: str) -> str | None:
+        """Return the name of this user's session, or None."""
+
+    def rename(self, session_id: str, user_id: str, name: str) -> None:
+        """Name a session; raise ConflictError if another one of this user has that name."""
+
+    def last_used(self, user_id: str, terminal: str | None) -> str | None:
+        """Return the session that got a line last, in this terminal; with None, anywhere."""
+
+    def mark_used(self, session_id: str, user_id: str, terminal: str | None) -> None:
+        """Remember that this session got a line just now."""
+
+    def claim(
+        self, run_id: str, session_id: str, user_id: str, waiting: Waiting
+    ) -> AbstractContextManager[str]:
+        """Have a caller's run id to oneself; gives the session that it belongs to.
+
+        That is `session_id` for the first claim and the first one's for ever after. Raises BusyError after
+        the wait for another process that has the id.
+        """

@@ -1,0 +1,35 @@
+"""Text from outside: made storable, made safe to show, kept free of secrets."""
+
+import os
+import re
+
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_SECRET_NAME = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS)(_|$)", re.I)
+_SHORTEST_SECRET = 8
+
+
+def storable(text: str) -> str:
+    """Return `text` with every byte or half character that is no text as U+FFFD.
+
+    Arguments come with undecodable bytes as lone surrogates, which neither jq nor HTTP takes.
+    """
+    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def showable(text: str) -> str:
+    """Return `text` without the characters that move, colour or reprogram a terminal."""
+    return _UNSAFE.sub("", text)
+
+
+def is_secret_name(name: str) -> bool:
+    """Tell whether a variable or option of this name holds a secret."""
+    return _SECRET_NAME.search(name) is not None
+
+
+def redact(text: str) -> str:
+    """Return `text` with the value of every secret of the environment replaced."""
+    values = {v for k, v in os.environ.items() if len(v) >= _SHORTEST_SECRET and is_secret_name(k)}
+    for value in sorted(values, key=len, reverse=True):
+        text = text.replace(value, "[redacted]")
+    return text

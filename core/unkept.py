@@ -1,0 +1,73 @@
+"""A session of which nothing is kept: for a run without a store, and for a look at a kept one that leaves no trace."""
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from .clock import now
+from .lines import Line, RunLine
+from .session import Drafter, seal, tip_after
+from .store import Flight, InFlight, Problem, SessionLog, Waiting
+
+
+class UnkeptLog:
+    """Reads the session behind it, if there is one, and writes nothing; its lines have no seq."""
+
+    def __init__(self, session_id: str, user_id: str, behind: SessionLog | None = None) -> None:
+        self.session_id = session_id
+        self.user_id = user_id
+        self.location = behind.location if behind else "memory"
+        self._behind = behind
+
+    @property
+    def problems(self) -> list[Problem]:
+        """What the session behind has skipped."""
+        return self._behind.problems if self._behind else []
+
+    def exists(self) -> bool:
+        """Tell whether there is a session behind that has lines."""
+        return self._behind is not None and self._behind.exists()
+
+    def lines(self) -> Iterator[Line]:
+        """Yield the lines of the session behind."""
+        return self._behind.lines() if self._behind else iter(())
+
+    def newest(self) -> Iterator[Line]:
+        """Yield the lines of the session behind, newest first."""
+        return self._behind.newest() if self._behind else iter(())
+
+    def last(self) -> Line | None:
+        """Return the last line of the session behind."""
+        return self._behind.last() if self._behind else None
+
+    def append(self, draft: Drafter) -> Line | None:
+        """Return the line as it would have been stored, without a seq."""
+        tip = tip_after(self.last())
+        made = draft(tip)
+        if made is None:
+            return None
+        line = seal(made, tip, session_id=self.session_id, user_id=self.user_id, created_at=now())
+        line["seq"] = None
+        return line
+
+    def turn(self, run_id: str, waiting: Waiting) -> AbstractContextManager[None]:
+        """Take no turn: nobody else sees this run."""
+        return nullcontext()
+
+    def begin(self, intent: RunLine) -> Flight:
+        """Record nothing."""
+        return _NoFlight()
+
+    def in_flight(self) -> list[InFlight]:
+        """Return what is in flight in the session behind."""
+        return self._behind.in_flight() if self._behind else []
+
+    def recover(self) -> list[Line]:
+        """Recover nothing."""
+        return []
+
+
+class _NoFlight:
+    def note(self, note: dict[str, Any]) -> None: ...
+    def landed(self) -> None: ...
+    def stranded(self) -> None: ...
