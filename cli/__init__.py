@@ -1,1 +1,1 @@
-"""Shows clew to people and scripts: the only layer that prints, prompts or exits."""
+"""The command line: the only layer that prints, prompts, or exits."""

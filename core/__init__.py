@@ -1,1 +1,39 @@
-"""Vocabulary and behaviour of clew: no click, no printing, no exit."""
+"""clew's vocabulary and behaviour, without a terminal: what a program imports.
+
+    from clew.core import Agent
+    from clew.stores import MemoryStore
+
+    store = MemoryStore()
+    agent = Agent(model="local/smollm2", add_history_to_context=True)
+    agent.run("My name is Ada.", session_id="s", store=store)
+    print(agent.run("What is my name?", session_id="s", store=store).content)
+"""
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .agent import Agent as Agent
+    from .agent import Invocation as Invocation
+    from .errors import ClewError as ClewError
+    from .exchange import Limits as Limits
+    from .history import HistoryPolicy as HistoryPolicy
+    from .result import RunOutput as RunOutput
+else:
+    _HOMES = {
+        "Agent": "agent",
+        "Invocation": "agent",
+        "ClewError": "errors",
+        "Limits": "exchange",
+        "HistoryPolicy": "history",
+        "RunOutput": "result",
+    }
+
+    def __getattr__(name: str) -> object:
+        from importlib import import_module
+
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(import_module(f".{_HOMES[name]}", __name__), name)
+
+
+__all__ = ["Agent", "ClewError", "HistoryPolicy", "Invocation", "Limits", "RunOutput"]

@@ -35,12 +35,14 @@ def _ignore(_event: Event) -> None:
 class Invocation:
     """How a run is made, beside its input: where it belongs, and who is told.
 
-    `store` None keeps nothing; `keep` False reads the store but writes nothing. `serial` takes the session's turn
-    even though no history is sent. `resume` is the run to go on with.
+    `store` None keeps nothing; `keep` False reads the store but writes nothing. `session_name` names the session.
+    `serial` takes the session's turn even though no history is sent. `resume` is the run to go on with. `home` is
+    where the embedded models are.
     """
 
     store: Store | None = None
     session_id: str | None = None
+    session_name: str | None = None
     user_id: str = "default"
     run_id: str | None = None
     history: HistoryPolicy | None = None
@@ -51,6 +53,7 @@ class Invocation:
     serial: bool = False
     keep: bool = True
     stream: bool = True
+    home: str | None = None
     waiting: Waiting = Waiting()
     on_event: Listener = _ignore
     shield: Shield = nullcontext
@@ -113,6 +116,8 @@ class Agent:
     def invoke(self, input: str, how: Invocation) -> RunOutput:
         """Run as `run` does, with every detail in one object."""
         order, log = self._prepare(input, how)
+        if how.session_name is not None and how.store is not None and how.keep:
+            how.store.rename(log.session_id, how.user_id, how.session_name)
         if how.run_id is None or how.store is None or not how.keep:
             return self._in_turn(order, log, how)
         with how.store.claim(how.run_id, log.session_id, how.user_id, how.waiting) as owner:
@@ -188,7 +193,7 @@ class Agent:
     def _model(self, how: Invocation) -> Model:
         if not isinstance(self.model, str):
             return self.model
-        return resolve(self.model, store=how.store, user_id=how.user_id)
+        return resolve(self.model, store=how.store, user_id=how.user_id, home=how.home)
 
     def _policy(self) -> HistoryPolicy:
         return HistoryPolicy(

@@ -4,18 +4,19 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from typing import Any, cast
 
 from .errors import NotFoundError, ReplayMiss, UsageError
 from .ids import shorten
 from .lines import RunLine
+from .messages import Message
 from .model import ModelReply, ModelRequest, Price
 from .refs import find
 from .store import Store
 from .usage import Usage, no_usage
 
 _WORDS = re.compile(r"\s*\S+\s*|\s+")
-Recording = list[ModelReply]
 
 
 class ReplayModel:
@@ -30,8 +31,10 @@ class ReplayModel:
     price = Price(0.0, 0.0)
 
     def __init__(self, name: str, store: Store | None, user_id: str) -> None:
-        self.name = name
         self._source = name.removeprefix("replay:")
+        if os.path.isfile(self._source):
+            self._source = os.path.abspath(self._source)
+        self.name = f"replay:{self._source}"
         self._runs = _recorded(self._source, store, user_id)
         self._used: dict[str, int] = {}
 
@@ -43,21 +46,31 @@ class ReplayModel:
                 f"{self._source!r} has no run with the input {shorten(request.input)!r}",
                 hint="`replay:` matches a run's whole input exactly",
             )
-        use = self._used.get(request.input, 0)
-        self._used[request.input] = use + 1
-        reply = recordings[min(use, len(recordings) - 1)]
+        answered = _answered(request.messages)
+        use = self._used.get(request.input, -1) + (answered == 0)
+        self._used[request.input] = use
+        answers = recordings[min(use, len(recordings) - 1)]
+        reply = answers[min(answered, len(answers) - 1)]
         for piece in _WORDS.findall(reply.content) if request.stream else [reply.content]:
             on_text(piece)
         return reply
 
-    @property
-    def _recordings(self) -> dict[str, list[ModelReply]]:
-        found: dict[str, list[ModelReply]] = {}
+    @cached_property
+    def _recordings(self) -> dict[str, list[list[ModelReply]]]:
+        found: dict[str, list[list[ModelReply]]] = {}
         for run in self._runs:
-            for reply in _replies(run):
-                found.setdefault(run["input"], []).append(reply)
-        self.__dict__["_recordings"] = found
+            found.setdefault(run["input"], []).append(list(_replies(run)))
         return found
+
+
+def _answered(messages: list[Message]) -> int:
+    """Return how many answers the run has already got: those after the last user message."""
+    count = 0
+    for message in reversed(messages):
+        if message["role"] == "user":
+            break
+        count += message["role"] == "assistant"
+    return count
 
 
 def _replies(run: RunLine) -> Iterator[ModelReply]:

@@ -117,7 +117,7 @@ class SessionLog(Protocol):
         not be written; then the session is as before. Whatever `draft` raises passes through.
         """
 
-    def turn(self, run_id: str, waiting: Waiting) -> AbstractContextManager[None]:
+    def turn(self, run_id: str, waiting: Waiting) -> AbstractContextManager[object]:
         """Have the session's turn to oneself, for one model call. Raises BusyError after the wait."""
 
     def begin(self, intent: RunLine) -> Flight:
@@ -155,11 +155,11 @@ class Store(Protocol):
     def rename(self, session_id: str, user_id: str, name: str) -> None:
         """Name a session; raise ConflictError if another one of this user has that name."""
 
-    def last_used(self, user_id: str, terminal: str | None) -> str | None:
-        """Return the session that got a line last, in this terminal; with None, anywhere."""
+    def last_used(self, user_id: str) -> tuple[str, bool] | None:
+        """Return the session that got a line last, and whether that was in this terminal.
 
-    def mark_used(self, session_id: str, user_id: str, terminal: str | None) -> None:
-        """Remember that this session got a line just now."""
+        The last one of this terminal goes before the last one anywhere; None if there is no session.
+        """
 
     def claim(
         self, run_id: str, session_id: str, user_id: str, waiting: Waiting

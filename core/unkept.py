@@ -50,7 +50,7 @@ class UnkeptLog:
         line["seq"] = None
         return line
 
-    def turn(self, run_id: str, waiting: Waiting) -> AbstractContextManager[None]:
+    def turn(self, run_id: str, waiting: Waiting) -> AbstractContextManager[object]:
         """Take no turn: nobody else sees this run."""
         return nullcontext()
 

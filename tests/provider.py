@@ -130,11 +130,9 @@ class Provider:
                 raise TimeoutError(f"{len(self._requests)} of {n} requests after {timeout} s")
             return list(self._requests)
 
-    def answer(self, text: str | None = None, **options: Any) -> Answer:
+    def answer(self, text: str | None = None, **options: Any) -> None:
         """Queue an Answer made of these for the next request that has none yet."""
-        answer = Answer(text, **options)
-        self._queue.append(answer)
-        return answer
+        self._queue.append(Answer(text, **options))
 
     def receive(self, request: Request) -> Answer:
         """Record a request, and tell what it gets."""

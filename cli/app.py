@@ -1,0 +1,100 @@
+"""What every command can ask for: the home, the settings, the store. All of it is made when first used."""
+
+import os
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from . import output
+from .settings import Settings
+
+if TYPE_CHECKING:
+    from clew.core.store import SessionLog, Store
+
+
+class App:
+    """One call of clew."""
+
+    def __init__(self, *, home: str | None, store_url: str | None, trust_once: bool) -> None:
+        self._flags = {"home": home, "store": store_url}
+        self._trust_once = trust_once
+        self.quiet = False
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings, each with its origin."""
+        return Settings(self._flags, trust_once=self._trust_once, note=self.note)
+
+    @property
+    def home(self) -> str:
+        """Where clew keeps its data."""
+        return str(self.settings.value("home"))
+
+    @cached_property
+    def store(self) -> "Store":
+        """Where the sessions are."""
+        from clew.stores import open_store
+
+        from .terminal import this_terminal
+
+        url = self.settings.value("store") or f"jsonl:{self.home}"
+        return open_store(str(url), this_terminal())
+
+    def user(self, flag: str | None) -> str:
+        """Return whose sessions are meant."""
+        from clew.core import ids
+        from clew.core.text import storable
+
+        return ids.user_id(storable(str(self.settings.value("user", flag))))
+
+    def note(self, text: str) -> None:
+        """Tell people something, unless they want quiet."""
+        if not self.quiet:
+            output.note(text)
+
+    def choose(self, ref: str | None, user: str) -> "SessionLog":
+        """Return the session that a command means, and say which one where it was not named.
+
+        The order: `ref`, `$CLEW_SESSION`, the last one used in this terminal, the last one used anywhere.
+        Raises NotFoundError if there is none.
+        """
+        from clew.core import refs
+        from clew.core.errors import NotFoundError
+        from clew.core.text import storable
+
+        if ref is not None:
+            return refs.find(self.store, storable(ref), user)
+        named = os.environ.get("CLEW_SESSION")
+        if named:
+            log = refs.find(self.store, storable(named), user)
+            self.note(f"session {log.session_id} (from $CLEW_SESSION)")
+            return log
+        last = self.store.last_used(user)
+        if last is None:
+            raise NotFoundError("there is no session yet", hint='start one: clew run "…"')
+        session_id, here = last
+        self.note(f"session {session_id} (last used{' in this terminal' if here else ''})")
+        return self.store.session(session_id, user)
+
+    def warn_of_problems(self, log: "SessionLog") -> None:
+        """Say what was skipped or moved aside while a session was read."""
+        for problem in log.problems:
+            output.note(str(problem))
+        log.problems.clear()
+
+
+def log_file(report: str) -> str | None:
+    """Put a report where it can be found, and return its path."""
+    from clew.core.clock import now
+    from clew.core.home import default_home
+    from clew.stores.files import make_folder, replace_file
+
+    folder = os.path.join(default_home(), "logs")
+    path = os.path.join(folder, f"{now().replace(':', '-')}-{os.getpid()}.log")
+    try:
+        make_folder(folder)
+        replace_file(path, report.encode("utf-8", "replace"))
+    except Exception:
+        return None
+    return path
+
+

@@ -1,0 +1,212 @@
+"""`clew history`: what was said in a session."""
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Any, cast
+
+import click
+
+from clew.core.lines import Line, RunLine
+from clew.core.store import SessionLog
+
+from . import output
+from .app import App
+from .options import COUNT_OR_ALL, SINCE, json_option, session_option, user_option
+
+_STATUSES = ("COMPLETED", "PAUSED", "CANCELLED", "ERROR", "INTERRUPTED")
+_DEFAULT_COUNT = 10
+
+
+@click.command("history", short_help="Show what was said in a session.")
+@session_option()
+@user_option()
+@click.option("-n", "--count", metavar="N|all", help="How many of the newest runs (default 10).")
+@json_option("Print the stored lines, oldest first; all of them, unless -n is given.")
+@click.option("--messages", is_flag=True, help="Print the messages as JSON, one a line.")
+@click.option("--run", "run_id", metavar="RUN", help="Only this run and what resumed it.")
+@click.option("--as-sent", metavar="RUN", help="Print exactly the messages that went to the model.")
+@click.option("--status", type=click.Choice(_STATUSES, case_sensitive=False), help="Only such runs.")
+@click.option("--since", metavar="TIME", type=SINCE, help="Only runs since a date, or 10m, 2h, 7d.")
+@click.option("--grep", metavar="TEXT", help="Only runs whose input or answer contains TEXT.")
+@click.option("--lines", "all_lines", is_flag=True, help="Print lines of all types, as stored.")
+@click.option("-q", "--quiet", is_flag=True, help="Do not say which session was chosen.")
+@click.pass_obj
+def command(
+    app: App,
+    *,
+    session: str | None,
+    user: str | None,
+    count: str | None,
+    as_json: bool,
+    messages: bool,
+    run_id: str | None,
+    as_sent: str | None,
+    status: str | None,
+    since: str | None,
+    grep: str | None,
+    all_lines: bool,
+    quiet: bool,
+) -> None:
+    """Show the conversation of a session, oldest run first; failed and stopped runs are marked.
+
+    \b
+    Examples:
+      clew history
+      clew history -s trip -n all
+      clew history --json | jq -r 'select(.status == "ERROR") | .error.message'
+      clew history --as-sent=RUN | jq -c '[.role, .content]'
+    """
+    app.quiet = quiet
+    log = app.choose(session, app.user(user))
+    wanted = _Wanted(run_id, status.upper() if status else None, since, grep)
+    raw = as_json or messages or all_lines
+    limit = _limit(count, raw)
+    if as_sent is not None:
+        _print_messages(_as_sent(log, as_sent))
+    elif all_lines:
+        for line in _newest_first(islice(_all_lines(log), limit)):
+            output.line(line)
+    else:
+        _print_runs(log, wanted, limit, as_json=as_json, messages=messages)
+    app.warn_of_problems(log)
+
+
+def _limit(count: str | None, raw: bool) -> int | None:
+    if count is None:
+        return None if raw else _DEFAULT_COUNT
+    limit: int | None = COUNT_OR_ALL.convert(count, None, None)
+    return limit
+
+
+def _newest_first(lines: Iterable[Line]) -> list[Line]:
+    return list(lines)[::-1]
+
+
+class _Wanted:
+    """Which runs are asked for."""
+
+    def __init__(
+        self, run_id: str | None, status: str | None, since: str | None, grep: str | None
+    ) -> None:
+        self.run_id = run_id
+        self._status = status
+        self._since = since
+        self._grep = grep.lower() if grep else None
+
+    def has(self, run: RunLine) -> bool:
+        if self._status and run["status"] != self._status:
+            return False
+        if self._since and run["created_at"] < self._since:
+            return False
+        return not self._grep or self._grep in f"{run['input']}\n{run['content']}".lower()
+
+
+def _print_runs(
+    log: SessionLog, wanted: _Wanted, limit: int | None, *, as_json: bool, messages: bool
+) -> None:
+    runs = (run for run in _runs(log, wanted.run_id) if wanted.has(run))
+    chosen = list(islice(runs, limit))[::-1]
+    if wanted.run_id is not None and not chosen:
+        _unknown_run(log, wanted.run_id)
+    for run in chosen:
+        if as_json:
+            output.line(run)
+        elif messages:
+            _print_messages(
+                {"run_id": run["run_id"], "seq": run["seq"], **message} for message in run["messages"]
+            )
+        else:
+            output.result(output.shown(_for_people(run)))
+    if not as_json and not messages:
+        for flight in log.in_flight():
+            if flight.running and wanted.run_id in (None, flight.line["run_id"]):
+                output.result(output.shown(_under_way(flight.line)))
+
+
+def _runs(log: SessionLog, run_id: str | None) -> Iterator[RunLine]:
+    """Yield the top-level runs, newest first; those found dead first of all."""
+    from clew.core.session import is_top_run
+
+    family = _family(log, run_id) if run_id is not None else None
+    for line in _all_lines(log):
+        if is_top_run(line):
+            run = cast(RunLine, line)
+            if family is None or run["run_id"] in family:
+                yield run
+
+
+def _all_lines(log: SessionLog) -> Iterator[Line]:
+    """Yield the lines, newest first, and before them those that the next write will recover."""
+    for flight in reversed(log.in_flight()):
+        if not flight.running:
+            yield flight.line
+    yield from log.newest()
+
+
+def _family(log: SessionLog, run_id: str) -> set[str]:
+    """Return the ids of a run and of those that went on with it."""
+    family = {run_id}
+    for line in log.lines():
+        if line["type"] == "run" and cast(RunLine, line).get("resumes") in family:
+            family.add(cast(RunLine, line)["run_id"])
+    return family
+
+
+def _as_sent(log: SessionLog, run_id: str) -> Iterator[Any]:
+    """Return the messages that went to the model: system, history, then the run's own."""
+    from clew.core.history import conversation
+    from clew.core.session import is_turn
+
+    run = next((run for run in _runs(log, run_id) if run["run_id"] == run_id), None)
+    if run is None:
+        _unknown_run(log, run_id)
+        return iter(())
+    first, last = run["history"]["first_seq"], run["history"]["last_seq"]
+    earlier: list[Any] = []
+    if first is not None and last is not None:
+        for line in log.newest():
+            seq = line["seq"] or 0
+            if seq < first:
+                break
+            if seq <= last and is_turn(line):
+                earlier[:0] = conversation(cast(RunLine, line))
+    own = [message for message in run["messages"] if message["role"] != "system"]
+    lead = [message for message in run["messages"] if message["role"] == "system"]
+    answered = own and own[-1]["role"] == "assistant"
+    return iter([*lead, *earlier, *(own[:-1] if answered else own)])
+
+
+def _unknown_run(log: SessionLog, run_id: str) -> None:
+    from clew.core.errors import NotFoundError
+
+    raise NotFoundError(
+        f"session {log.session_id} has no run {run_id!r}", hint="`clew history` shows its runs"
+    )
+
+
+def _print_messages(messages: Iterable[Any]) -> None:
+    for message in messages:
+        output.record(message)
+
+
+def _for_people(run: RunLine) -> str:
+    seq = run["seq"] if run["seq"] is not None else "not stored yet"
+    when = run["created_at"].replace("T", " ")[:16]
+    head = f"── {seq} · {when} · {run['model']} · {run['run_id']}"
+    error = run["error"]
+    if run["status"] != "COMPLETED":
+        reason = f": {error['message']}" if error else ""
+        head = f"{head}\n   {run['status']}{reason}"
+    asked = "\n".join(f"> {line}" for line in run["input"].splitlines() or [""])
+    attached = "".join(f"> [{file['name']}]\n" for file in run["files"])
+    answer = run["content"].rstrip("\n")
+    if run["data"] is not None:
+        answer = json.dumps(run["data"], ensure_ascii=False)
+    return f"{head}\n{asked}\n{attached}{answer}\n\n"
+
+
+def _under_way(run: RunLine) -> str:
+    asked = "\n".join(f"> {line}" for line in run["input"].splitlines() or [""])
+    text = f"{run['content']}\n" if run["content"] else ""
+    return f"── running since {run['started_at']} · {run['model']} · {run['run_id']}\n{asked}\n{text}\n"

@@ -1,0 +1,83 @@
+"""Shows a run while it goes on: text as it streams, or events as lines of JSON; notes on stderr."""
+
+from clew.core.events import Event
+from clew.core.lines import RunLine
+
+from . import output
+
+
+class TextLive:
+    """Prints the answer's text as it comes, and ends it with exactly one newline."""
+
+    def __init__(self, *, prints: bool, verbose: bool) -> None:
+        self._prints = prints
+        self._verbose = verbose
+        self._held = ""
+        self.started = False
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        match event["event"]:
+            case "RunContent" if self._prints:
+                self._text(event["content"])
+            case "ModelRequestError":
+                wait = f"; asking again in {event['retry_in']:.1f} s"
+                output.note(f"{event['error']['message']}{wait}")
+            case "ModelRequestStarted" if self._verbose:
+                output.note(f"asking {event['model']} (attempt {event['attempt']})")
+            case "ModelRequestCompleted" if self._verbose:
+                output.note(f"{event['model']} is done: {event['finish_reason']}")
+
+    def _text(self, delta: str) -> None:
+        """Print a piece, but hold newlines back until something follows them."""
+        text = self._held + delta
+        kept = text.rstrip("\n")
+        self._held = text[len(kept) :]
+        if kept:
+            self.started = True
+            output.result(output.shown(kept))
+
+    def end(self) -> None:
+        """End what was printed."""
+        if self.started:
+            output.result("\n")
+
+
+class JsonLive:
+    """Prints every event as a line of JSON."""
+
+    started = True
+
+    def __call__(self, event: Event) -> None:
+        """Take an event."""
+        output.record(event)
+
+    def end(self) -> None:
+        """Nothing to do: each event ends with its line."""
+
+
+def say_how_it_ended(line: RunLine, *, repeated: bool) -> None:
+    """Tell people, on stderr, of an end that is not a plain answer."""
+    if repeated:
+        output.note(f"run {line['run_id']} had been made before; nothing was sent")
+    error = line["error"]
+    if error is not None:
+        output.note(" ".join(error["message"].split()))
+        if error["hint"]:
+            output.hint(error["hint"])
+    elif line["exit_code"] == 5:
+        output.note("the answer was cut off at its longest length (finish_reason length)")
+    elif not line["content"]:
+        output.note("the model answered nothing")
+
+
+def say_usage(line: RunLine, color: str) -> None:
+    """Tell people what the run used, in one line on stderr."""
+    metrics = line["total_metrics"]
+    about = "about " if metrics["estimated"] else ""
+    cost = "cost unknown" if metrics["cost"] is None else f"${metrics['cost']:.6f}"
+    text = (
+        f"{about}{metrics['input_tokens']} tokens in, {metrics['output_tokens']} out, {cost}, "
+        f"{metrics['duration']:.1f} s"
+    )
+    output.note(text, color=color)

@@ -1,0 +1,208 @@
+"""The `clew` command: which commands there are, and the one place where errors end."""
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, NoReturn
+
+import click
+
+from clew.core.errors import Cancelled, ClewError, UsageError
+from clew.core.version import VERSION
+
+from . import output
+from .app import App
+from .signals import INTERRUPTS
+
+_COMMANDS = {
+    "run": "run",
+    "continue": "continue_",
+    "history": "history",
+    "state": "state",
+    "sessions": "sessions",
+    "metrics": "metrics",
+    "models": "models",
+    "config": "config",
+    "schema": "schema",
+}
+_WINDOWS = "clew needs Linux or macOS; on Windows, use it inside WSL"
+
+
+class LazyGroup(click.Group):
+    """Loads a command's module only when that command is wanted."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the commands, the four that matter first."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, or None if there is no such one."""
+        if cmd_name not in _COMMANDS:
+            return None
+        module = import_module(f".{_COMMANDS[cmd_name]}", __package__)
+        command: click.Command = module.command
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the command; a slip gets the nearest names as a hint."""
+        name = args[0]
+        if name not in _COMMANDS and not name.startswith("-"):
+            raise UsageError(f"no command {name!r}", hint=_nearest(name))
+        return super().resolve_command(ctx, args)
+
+
+def _nearest(name: str) -> str:
+    from difflib import get_close_matches
+
+    near = get_close_matches(name, _COMMANDS, 2)
+    if near:
+        return "did you mean " + " or ".join(near) + "?"
+    return f'to ask a model: clew run "{name} …"; for all commands: clew --help'
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="clew", message="%(prog)s %(version)s")
+@click.option("--home", metavar="DIR", help="Where clew keeps its data.  [env: CLEW_HOME]")
+@click.option(
+    "--store",
+    metavar="URL",
+    help="Where sessions are kept: jsonl:DIR (default: the home) or memory:.  [env: CLEW_STORE]",
+)
+@click.option("--trust", is_flag=True, help="Use this folder's .clew for this one call.")
+@click.pass_context
+def cli(ctx: click.Context, home: str | None, store: str | None, trust: bool) -> None:
+    """Durable conversations with language models, for your shell.
+
+    A session ties runs together: each run is one message and its answer, stored as one line of JSON in the
+    session's own file. Start with `run`, go on with `continue`, look back with `history`, and keep what scripts
+    need to remember in `state`.
+
+    \b
+    Examples:
+      clew run "Name three rivers in France."
+      clew continue "Which is the longest?"
+      git diff | clew run -q "Write a commit message for this diff."
+      tail -n 1 "$(clew sessions path)" | jq -r .content
+    """
+    ctx.obj = App(home=home, store_url=store, trust_once=trust)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command line and return its exit code. Every error ends here, as one line."""
+    wants_json = _wants_json(arguments)
+    try:
+        code: Any = cli.main(list(arguments), prog_name="clew", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except ClewError as error:
+        return _fail(error, wants_json)
+    except click.UsageError as error:
+        return _fail(_usage(error), wants_json)
+    except click.ClickException as error:
+        return _fail(UsageError(error.format_message()), wants_json)
+    except (click.Abort, KeyboardInterrupt):
+        raise Cancelled(signal.SIGINT) from None
+    except Cancelled:
+        raise
+    except BaseException as error:
+        return _bug(error, wants_json)
+
+
+def _fail(error: ClewError, wants_json: str | None) -> int:
+    output.complain(error)
+    record: dict[str, Any] = {"status": "ERROR", "run_id": None, "error": error.record()}
+    if wants_json == "stream-json":
+        record = {"event": "RunError", "session_id": None, "parent_run_id": None, **record}
+    if wants_json:
+        output.record(record)
+    return error.exit_code
+
+
+def _usage(error: click.UsageError) -> UsageError:
+    """Return click's complaint as one of ours, with the hint that fits."""
+    message = error.format_message().rstrip(".")
+    hint = f"`{error.ctx.command_path} --help` shows what is possible" if error.ctx else None
+    if isinstance(error, click.NoSuchOption):
+        if error.possibilities:
+            hint = "did you mean " + " or ".join(sorted(error.possibilities)) + "?"
+        elif error.option_name in ("--home", "--store", "--trust"):
+            hint = f"it stands before the command: clew {error.option_name} …"
+        else:
+            hint = f"if it belongs to the prompt, write -- before it; {hint}"
+    return UsageError(message, hint=hint)
+
+
+def _wants_json(arguments: Sequence[str]) -> str | None:
+    """Return the JSON form that a command line asks for, also where it is otherwise wrong."""
+    wanted = None
+    words = list(arguments)
+    for word, following in zip(words, [*words[1:], ""], strict=True):
+        if word == "--":
+            break
+        if word == "--json":
+            wanted = "json"
+        for value in ("text", "json", "stream-json"):
+            if word in (f"-o{value}", f"--output-format={value}") or (
+                word in ("-o", "--output-format") and following == value
+            ):
+                wanted = None if value == "text" else value
+    return wanted
+
+
+def _bug(error: BaseException, wants_json: str | None) -> int:
+    """Put the traceback into a log file and say where it is."""
+    from clew.core.clock import now
+    from clew.core.text import redact
+
+    from .app import log_file
+
+    report = redact("".join(traceback.format_exception(error)))
+    path = log_file(f"{now()} clew {VERSION}\n{report}")
+    bug = ClewError(
+        f"this is a bug in clew: {type(error).__name__}: {redact(str(error))}",
+        hint=f"please report it with {path}" if path else "the log file could not be written",
+    )
+    bug.kind, bug.exit_code = "bug", 70
+    return _fail(bug, wants_json)
+
+
+def entry() -> NoReturn:
+    """Start here: the installed `clew` command."""
+    if os.name == "nt":
+        print(_WINDOWS, file=sys.stderr)  # noqa: T201 - nothing else of clew works there
+        sys.exit(78)
+    _open_stdio()
+    INTERRUPTS.install()
+    code, signum = 70, None
+    try:
+        code = main(sys.argv[1:])
+        output.flush()
+    except Cancelled as stop:
+        signum = stop.signum
+    except ClewError as error:
+        output.complain(error)
+        code = error.exit_code
+    if signum is not None:
+        INTERRUPTS.die(signum)
+    os._exit(code)  # the models' libraries take a second to be torn down, and have nothing left to do
+
+
+def _open_stdio() -> None:
+    """Have something behind 0, 1 and 2, so that no file of ours gets such a number."""
+    while True:
+        fd = os.open(os.devnull, os.O_RDWR)
+        if fd > 2:
+            os.close(fd)
+            break
+    if sys.stdin is None:
+        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for as long as the process lives
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]

@@ -1,0 +1,97 @@
+"""The one place that prints: results to stdout, everything else to stderr."""
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any, TextIO
+
+from clew.core.errors import ClewError, StoreError
+from clew.core.lines import Line, encode
+from clew.core.text import redact, showable
+
+_closed: set[str] = set()
+
+
+def result(text: str) -> None:
+    """Write to stdout. Who no longer reads is no error; a disk that is full is."""
+    _write(sys.stdout, text)
+
+
+def line(stored: Line) -> None:
+    """Write a line exactly as it is stored."""
+    result(encode(stored).decode("ascii"))
+
+
+def record(value: Mapping[str, Any]) -> None:
+    """Write one object of JSON on one line."""
+    result(json.dumps(value, ensure_ascii=True) + "\n")
+
+
+def pretty(value: Any) -> None:
+    """Write JSON for people."""
+    result(shown(json.dumps(value, ensure_ascii=False, indent=2)) + "\n")
+
+
+def answer(text: str) -> None:
+    """Write text so that it ends with exactly one newline."""
+    result(shown(text.rstrip("\n")) + "\n")
+
+
+def shown(text: str) -> str:
+    """Return text as it may go to stdout: a terminal gets no control characters."""
+    return showable(text) if sys.stdout.isatty() else text
+
+
+def note(text: str, color: str = "never") -> None:
+    """Tell people something, on stderr, dimmed where colour is wanted."""
+    _write(sys.stderr, _colored(f"clew: {showable(redact(text))}", color) + "\n")
+
+
+def hint(text: str) -> None:
+    """Tell people what to do next."""
+    _write(sys.stderr, f"  hint: {showable(redact(text))}\n")
+
+
+def complain(error: ClewError) -> None:
+    """Tell people what went wrong, in one line, and what to do."""
+    note(" ".join(error.message.split()))
+    if error.hint:
+        hint(error.hint)
+
+
+def flush() -> None:
+    """Write what is still held back."""
+    for stream in (sys.stdout, sys.stderr):
+        _write(stream, "")
+
+
+def _write(stream: TextIO, text: str) -> None:
+    name = "stdout" if stream is sys.stdout else "stderr"
+    if name in _closed:
+        return
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        _close(stream, name)
+    except OSError as error:
+        _close(stream, name)
+        if name == "stdout":
+            raise StoreError(f"cannot write to stdout: {error.strerror}") from None
+
+
+def _close(stream: TextIO, name: str) -> None:
+    """Send what else is written to nowhere, also what Python still holds back."""
+    _closed.add(name)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stream.fileno())
+    os.close(nowhere)
+
+
+def _colored(text: str, choice: str) -> str:
+    """Return `text` dimmed, where colour is wanted: see `--color` and `NO_COLOR`."""
+    wanted = choice == "always" or (
+        choice == "auto" and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    )
+    return f"\033[2m{text}\033[0m" if wanted else text

@@ -1,0 +1,78 @@
+"""What is said to the model: words, standard input, or both."""
+
+import os
+import select
+import stat
+import sys
+from collections.abc import Callable
+from typing import BinaryIO
+
+from clew.core.errors import UsageError
+from clew.core.text import storable
+
+_GRACE_SECONDS = 5.0
+
+
+def read_prompt(
+    words: tuple[str, ...],
+    *,
+    may_read: bool,
+    resuming: bool,
+    stdin_is_file: bool,
+    note: Callable[[str], None],
+) -> str:
+    """Return the prompt: the words, and what stands on standard input, a blank line between.
+
+    Raises UsageError if a pipe gives nothing, or if standard input is asked for and forbidden.
+    """
+    asked = "-" in words
+    text = storable(" ".join(word for word in words if word != "-"))
+    if asked and (stdin_is_file or not may_read):
+        taken = "-f - takes it" if stdin_is_file else "--no-stdin forbids it"
+        raise UsageError(f"- means standard input as the prompt, but {taken}")
+    if asked:
+        return _joined(text, read_stdin())
+    if stdin_is_file or not may_read or resuming:
+        return text
+    return _joined(text, _from_beside(bool(text), note))
+
+
+def read_stdin() -> bytes:
+    """Return standard input to its end."""
+    try:
+        return _stdin().read()
+    except OSError as error:
+        raise UsageError(f"cannot read standard input: {error.strerror}") from None
+
+
+def _from_beside(has_words: bool, note: Callable[[str], None]) -> bytes:
+    """Return what standard input holds, if it is meant for us."""
+    try:
+        mode = os.fstat(0).st_mode
+    except OSError:
+        return b""
+    if stat.S_ISREG(mode):
+        if not has_words:
+            return read_stdin()
+        if os.fstat(0).st_size:
+            note("standard input is a file and was left alone; - reads it")
+        return b""
+    if stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode):
+        if has_words and not select.select([0], [], [], _GRACE_SECONDS)[0]:
+            raise UsageError(
+                f"standard input is a pipe that gave nothing for {_GRACE_SECONDS:g} s",
+                hint="--no-stdin leaves it alone; - waits for it",
+            )
+        return read_stdin()
+    return b""
+
+
+def _stdin() -> BinaryIO:
+    return sys.stdin.buffer
+
+
+def _joined(text: str, raw: bytes) -> str:
+    piped = raw.decode("utf-8", "replace")
+    if not text:
+        return piped
+    return f"{text}\n\n{piped}" if piped.strip() else text

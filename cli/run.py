@@ -1,0 +1,45 @@
+"""`clew run`: a new session, or one more run in a named one."""
+
+from typing import Unpack
+
+import click
+
+from .app import App
+from .invoke import Target, invoke
+from .options import RunOptions, run_options, session_option
+
+
+@click.command("run", short_help="Ask a model, in a new session or a named one.")
+@session_option("Run in this session (an id or @NAME); it is created if it does not exist.")
+@run_options
+@click.pass_obj
+def command(app: App, **options: Unpack[RunOptions]) -> int:
+    """Ask a model once, and keep the run in a session.
+
+    Without -s a new session begins. With -s the run belongs to that session, which is created if it does not
+    exist. No earlier message is sent unless --history asks for it; `clew continue` goes on with a conversation.
+
+    The prompt is the words; what is piped in follows them. - or no prompt reads standard input.
+
+    \b
+    Examples:
+      clew run "Name three rivers in France."
+      clew run -s trip --system "Answer in one line." "Where to go in May?"
+      cat error.log | clew run -q "What went wrong here?"
+      clew run --schema 'name str, age int' "Invent a person." | jq .age
+    """
+    from clew.core import refs
+    from clew.core.errors import UsageError
+    from clew.core.text import storable
+
+    app.quiet = options["quiet"]
+    user = app.user(options["user"])
+    session_id, name = None, None
+    if options["session"] is not None:
+        log, name = refs.find_or_new(app.store, storable(options["session"]), user)
+        session_id = log.session_id
+    if options["name"] is not None:
+        if name is not None:
+            raise UsageError("-s @NAME and --name both name the session", hint="leave one out")
+        name = storable(options["name"])
+    return invoke(app, Target(user, session_id, name), options)

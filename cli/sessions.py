@@ -1,0 +1,153 @@
+"""`clew sessions`: which sessions there are."""
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import click
+
+from . import output
+from .app import App
+from .options import COUNT_OR_ALL, SINCE, json_option, session_option, user_option
+
+if TYPE_CHECKING:
+    from clew.core.summary import SessionSummary
+
+_STATUSES = ("COMPLETED", "PAUSED", "CANCELLED", "ERROR", "INTERRUPTED")
+
+
+@click.group("sessions", short_help="List, show, find and name sessions.")
+def command() -> None:
+    """List sessions, look at one, find its file, give it a name.
+
+    \b
+    Examples:
+      clew sessions list -n 5
+      tail -n 1 "$(clew sessions path)" | jq .session_metrics
+      clew sessions rename 3f2a trip
+    """
+
+
+@command.command("list", short_help="List sessions, newest first.")
+@user_option()
+@click.option("-n", "--count", metavar="N|all", type=COUNT_OR_ALL, help="At most N sessions.")
+@click.option("--status", type=click.Choice(_STATUSES, case_sensitive=False),
+              help="Only sessions whose last run ended so.")
+@click.option("--since", metavar="TIME", type=SINCE, help="Only sessions used since a date, or 2h, 7d.")
+@click.option("--name", metavar="TEXT", help="Only sessions whose name contains TEXT.")
+@json_option()
+@click.pass_obj
+def list_(
+    app: App,
+    *,
+    user: str | None,
+    count: int | None,
+    status: str | None,
+    since: str | None,
+    name: str | None,
+    as_json: bool,
+) -> None:
+    """List this user's sessions, the one used last first.
+
+    \b
+    Example:
+      clew sessions list --since 7d --json | jq -r '[.session_id, .first_input] | @tsv'
+    """
+    wanted = islice(_matching(app, app.user(user), status, since, name), count)
+    for summary in wanted:
+        if as_json:
+            output.record(summary)
+        else:
+            output.result(output.shown(_row(summary)))
+
+
+def _matching(
+    app: App, user: str, status: str | None, since: str | None, name: str | None
+) -> "Iterator[SessionSummary]":
+    from clew.core.summary import summarize
+
+    for log in app.store.sessions(user):
+        summary = summarize(app.store, log)
+        app.warn_of_problems(log)
+        if since and (summary["updated_at"] or "") < since:
+            return
+        if status and summary["status"] != status.upper():
+            continue
+        if name is None or name.lower() in (summary["name"] or "").lower():
+            yield summary
+
+
+def _row(summary: "SessionSummary") -> str:
+    when = (summary["updated_at"] or "").replace("T", " ")[:16]
+    status = "running" if summary["running"] else summary["status"] or "-"
+    title = summary["name"] or " ".join((summary["first_input"] or "").split())
+    runs = f"{summary['runs']} run" + ("" if summary["runs"] == 1 else "s")
+    return f"{summary['session_id']:36}  {when}  {runs:>7}  {status:11}  {title[:60]}\n"
+
+
+@command.command("show", short_help="Show one session.")
+@click.argument("ref", required=False)
+@session_option()
+@user_option()
+@json_option()
+@click.pass_obj
+def show(
+    app: App, *, ref: str | None, session: str | None, user: str | None, as_json: bool
+) -> None:
+    """Show what is known of a session: its name, runs, tokens, cost, and where it is.
+
+    \b
+    Example:
+      clew sessions show @trip
+    """
+    from clew.core.summary import summarize
+
+    log = app.choose(ref or session, app.user(user))
+    summary = summarize(app.store, log)
+    app.warn_of_problems(log)
+    if as_json:
+        output.record(summary)
+        return
+    for key, value in summary.items():
+        output.result(output.shown(f"{key:13} {'-' if value is None else value}\n"))
+
+
+@command.command("path", short_help="Print a session's file.")
+@click.argument("ref", required=False)
+@session_option()
+@user_option()
+@click.pass_obj
+def path(app: App, *, ref: str | None, session: str | None, user: str | None) -> None:
+    """Print the path of a session's file, for jq and other tools.
+
+    \b
+    Example:
+      jq -r 'select(.type == "run") | .content' "$(clew sessions path @trip)"
+    """
+    from clew.core.errors import UsageError
+
+    log = app.choose(ref or session, app.user(user))
+    if not app.store.keeps:
+        raise UsageError("this store has no files")
+    output.result(log.location + "\n")
+
+
+@command.command("rename", short_help="Give a session a name.")
+@click.argument("ref")
+@click.argument("name")
+@user_option()
+@click.pass_obj
+def rename(app: App, *, ref: str, name: str, user: str | None) -> None:
+    """Name a session; -s @NAME then stands for it. A name belongs to one session: taken is exit 7.
+
+    \b
+    Example:
+      clew sessions rename 3f2a trip
+    """
+    from clew.core import ids
+    from clew.core.text import storable
+
+    owner = app.user(user)
+    log = app.choose(ref, owner)
+    log.recover()
+    app.store.rename(log.session_id, owner, ids.session_name(storable(name)))

@@ -1,0 +1,24 @@
+"""Which terminal this is."""
+
+import os
+
+
+def this_terminal() -> str | None:
+    """Return a text that tells this terminal session from every other one; None outside of a terminal.
+
+    Process numbers are used again, so the start of the session's first process belongs to it where the system tells.
+    """
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
+        leader = os.getsid(0)
+    except OSError:
+        return None
+    return f"{leader}-{_started(leader)}"
+
+
+def _started(pid: int) -> str:
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(")")[2].split()[19]
+    except (OSError, IndexError):
+        return ""

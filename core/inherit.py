@@ -1,0 +1,39 @@
+"""What a continued session takes over from before."""
+
+from typing import Any, cast
+
+from .chain import follow
+from .lines import RunLine
+from .session import is_top_run
+from .store import SessionLog
+
+
+def inherited(log: SessionLog, resume: str | None) -> dict[str, Any]:
+    """Return model, system prompt and model options of the last top-level run that is COMPLETED or PAUSED.
+
+    A run that is resumed hands on its own. Limits, schema, state, files and output are never handed on.
+    """
+    run = _resumed(log, resume) if resume is not None else _last_good(log)
+    if run is None:
+        return {}
+    options = run.get("options") or {}
+    return {
+        "model": run["model"],
+        "system": options.get("system"),
+        "option": options.get("option"),
+    }
+
+
+def _last_good(log: SessionLog) -> RunLine | None:
+    for line in log.newest():
+        if is_top_run(line) and cast(RunLine, line)["status"] in ("COMPLETED", "PAUSED"):
+            return cast(RunLine, line)
+    return None
+
+
+def _resumed(log: SessionLog, run_id: str) -> RunLine | None:
+    for flight in log.in_flight():
+        if flight.line["run_id"] == run_id:
+            return flight.line
+    chain = follow(log, run_id)
+    return chain.tip if chain else None

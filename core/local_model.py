@@ -1,0 +1,93 @@
+"""Embedded models: llama.cpp in this process, spoken to like any provider.
+
+Its server listens on loopback only, on a free port, behind a random key, for as long as this process lives.
+"""
+
+import os
+import secrets
+from collections.abc import Callable
+from functools import cached_property
+
+from .errors import NotFoundError, ProviderDown
+from .home import weights_path
+from .model import Model, ModelReply, ModelRequest, Price
+
+_WINDOW = 8192
+_SILENT = -1
+_MAGIC = b"GGUF"
+
+
+class LocalModel:
+    """A GGUF file: `local/NAME` is one that `clew models install` fetched, `gguf:PATH` any other."""
+
+    takes_schema = True
+    window = _WINDOW
+    price = Price(0.0, 0.0)
+
+    def __init__(self, name: str, home: str | None) -> None:
+        embedded = name.startswith("local/")
+        if embedded:
+            self._path = weights_path(name.removeprefix("local/"), home)
+            self.name = name
+        else:
+            self._path = os.path.abspath(name.removeprefix("gguf:"))
+            self.name = f"gguf:{self._path}"
+        self._check(embedded)
+
+    def _check(self, embedded: bool) -> None:
+        hint = (
+            f"`clew models install {self.name.removeprefix('local/')}` fetches it, -m chooses another"
+            if embedded
+            else "name a GGUF file"
+        )
+        try:
+            with open(self._path, "rb") as file:
+                magic = file.read(len(_MAGIC))
+        except OSError as error:
+            raise NotFoundError(f"no model {self.name!r}: {error.strerror}", hint=hint) from None
+        if magic != _MAGIC:
+            raise NotFoundError(f"no model {self.name!r}: the file is not GGUF", hint=hint)
+
+    def ask(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
+        """Load the model, if it is not loaded, and ask it."""
+        return self._loaded.ask(request, on_text)
+
+    @cached_property
+    def _loaded(self) -> Model:
+        from .litellm_model import LitellmModel
+
+        key = secrets.token_urlsafe(24)
+        address = _serve(self._path, key)
+        return LitellmModel(
+            "openai/local", api_base=f"{address}/v1", api_key=key, called=self.name, price=self.price
+        )
+
+
+def _serve(path: str, key: str) -> str:
+    """Start the server and return its address; it ends with the process."""
+    try:
+        import xllamacpp
+    except ImportError:
+        raise NotFoundError(
+            "embedded models need llama.cpp, which is not installed",
+            hint="install clew with its extra: pipx install 'clew[local]'",
+        ) from None
+    params = xllamacpp.CommonParams()
+    params.model.path = path
+    params.hostnames = ["127.0.0.1"]
+    params.port = 0
+    params.api_keys = [key]
+    params.verbosity = _SILENT
+    params.n_ctx = _WINDOW
+    params.ui = False
+    params.sampling.temp = 0.2
+    params.sampling.top_p = 0.9
+    try:
+        server = xllamacpp.Server(params)
+    except Exception as error:
+        raise ProviderDown(f"cannot load {path}: {error}") from None
+    _SERVERS.append(server)
+    return str(server.listening_address)
+
+
+_SERVERS: list[object] = []

@@ -1,0 +1,66 @@
+"""What a list of sessions says of each: read from its ends, never from its middle."""
+
+from typing import Any, TypedDict, cast
+
+from .lines import RunLine, Status
+from .session import is_top_run, tip_after
+from .store import InFlight, SessionLog, Store
+
+
+class SessionSummary(TypedDict):
+    """One session in a list."""
+
+    session_id: str
+    user_id: str
+    name: str | None
+    kind: str | None
+    status: Status | None
+    runs: int
+    created_at: str | None
+    updated_at: str | None
+    first_input: str | None
+    last_input: str | None
+    model: str | None
+    total_tokens: int
+    cost: float | None
+    waiting: bool
+    running: bool
+    path: str | None
+
+
+def summarize(store: Store, log: SessionLog) -> SessionSummary:
+    """Return the summary of a session."""
+    first_line = next(log.lines(), None)
+    last_line = next(log.newest(), None)
+    first = next((cast(RunLine, line) for line in log.lines() if is_top_run(line)), None)
+    flights = log.in_flight()
+    last = _last_run(log, flights)
+    metrics = tip_after(last_line).metrics
+    dead = sum(not flight.running for flight in flights)
+    return {
+        "session_id": log.session_id,
+        "user_id": log.user_id,
+        "name": store.name_of(log.session_id, log.user_id),
+        "kind": last["kind"] if last else None,
+        "status": last["status"] if last else None,
+        "runs": metrics.get("runs", 0) + dead,
+        "created_at": first_line["created_at"] if first_line else None,
+        "updated_at": last_line["created_at"] if last_line else None,
+        "first_input": first["input"] if first else None,
+        "last_input": last["input"] if last else None,
+        "model": last["model"] if last else None,
+        "total_tokens": metrics["total_tokens"],
+        "cost": metrics["cost"],
+        "waiting": bool(last and last["status"] == "PAUSED"),
+        "running": any(flight.running for flight in flights),
+        "path": log.location if store.keeps else None,
+    }
+
+
+def _last_run(log: SessionLog, flights: list[InFlight]) -> RunLine | None:
+    """Return the last run that has ended; one found dead ended last."""
+    dead = [flight.line for flight in flights if not flight.running]
+    if dead:
+        return dead[-1]
+    runs: Any = (line for line in log.newest() if is_top_run(line))
+    return next(runs, None)

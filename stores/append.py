@@ -1,0 +1,120 @@
+"""Adding one line to a session file: whole, durable, or not at all."""
+
+import os
+from collections.abc import Callable
+
+from clew.core.errors import DamagedError, StoreError
+from clew.core.lines import VERSION, Line, decode
+from clew.core.store import Problem, Waiting
+
+from .files import open_private, storing, sync_folder, write_all
+from .locks import hold, is_still
+from .tail import backwards, end_of_lines, line_number, read_at
+
+_LOCK_SECONDS = 60.0
+
+
+def append_line(
+    path: str, lock: str, make: Callable[[Line | None], bytes | None], note: Callable[[Problem], None]
+) -> bytes | None:
+    """Append what `make` returns for the last line; return it once it is on disk.
+
+    A torn tail is healed first, and noted. Raises DamagedError if the last line cannot be built on, StoreError if
+    the new one could not be written; the file then is as it was.
+    """
+    while True:
+        with hold(lock, path, Waiting(_LOCK_SECONDS)) as held, storing("write", path):
+            new = not os.path.exists(path)
+            fd = open_private(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+            try:
+                size = _heal(fd, path, note)
+                data = make(last_line(fd, size, path))
+                if data is None:
+                    return None
+                if not (is_still(held, lock) and is_still(fd, path)):
+                    continue
+                _write(fd, size, data, path)
+                if new or size == 0:
+                    sync_folder(os.path.dirname(path))
+                return data
+            finally:
+                os.close(fd)
+
+
+def last_line(fd: int, size: int, path: str) -> Line | None:
+    """Return the last line of the first `size` bytes, None if there is none.
+
+    Raises DamagedError if it cannot be read, or was written by a later clew.
+    """
+    for offset, raw in backwards(fd, size):
+        try:
+            line = decode(raw)
+        except DamagedError as error:
+            number = line_number(fd, offset)
+            raise DamagedError(
+                f"{path}:{number}: the last line cannot be read: {error.message}",
+                hint="nothing is written after it; move the file's last line aside by hand",
+            ) from None
+        if line["v"] > VERSION:
+            raise DamagedError(
+                f"{path} was written by a later clew (format {line['v']})",
+                hint="update clew to go on with this session",
+            )
+        return line
+    return None
+
+
+def _write(fd: int, size: int, data: bytes, path: str) -> None:
+    try:
+        write_all(fd, data)
+    except BaseException:
+        os.ftruncate(fd, size)
+        raise
+    try:
+        os.fsync(fd)
+    except OSError as error:
+        raise StoreError(
+            f"{path}: the line is written, but the disk did not confirm it: {error.strerror}",
+            hint="check the disk; `clew history` shows what is there",
+        ) from error
+
+
+def _heal(fd: int, path: str, note: Callable[[Problem], None]) -> int:
+    """Make the file end with a newline, and return its size.
+
+    A whole line that only lacks its newline gets it; anything else after the last newline was torn by a crash, and
+    is moved to a file of its own.
+    """
+    size = os.fstat(fd).st_size
+    if size == 0 or read_at(fd, size - 1, 1) == b"\n":
+        return size
+    good = end_of_lines(fd, size)
+    torn = read_at(fd, good, size - good)
+    if _is_line(torn):
+        _write(fd, size, b"\n", path)
+        return size + 1
+    aside = f"{path.removesuffix('.jsonl')}.torn"
+    _keep(aside, torn)
+    os.ftruncate(fd, good)
+    os.fsync(fd)
+    reason = f"a torn end of {len(torn)} bytes, moved to {aside}"
+    note(Problem(path, line_number(fd, good), reason))
+    return good
+
+
+def _is_line(raw: bytes) -> bool:
+    try:
+        decode(raw)
+    except DamagedError:
+        return False
+    return True
+
+
+def _keep(path: str, data: bytes) -> None:
+    fd = open_private(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+    try:
+        write_all(fd, data + b"\n")
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    sync_folder(os.path.dirname(path))

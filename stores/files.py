@@ -1,0 +1,168 @@
+"""Files that hold what was paid for: opened without trust in what stands at their path.
+
+Whoever can write to a store's folder can plant links, pipes or other people's files in it. Nothing here follows,
+blocks on, or writes to such a thing.
+"""
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from clew.core.errors import StoreError
+
+_FLAGS = os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
+_FIRST_FREE = 3
+_OTHERS_MAY_WRITE = stat.S_IWGRP | stat.S_IWOTH
+
+
+@contextmanager
+def storing(what: str, path: str) -> Iterator[None]:
+    """Turn the system's errors into StoreError: `cannot WHAT PATH: reason`."""
+    try:
+        yield
+    except OSError as error:
+        raise StoreError(
+            f"cannot {what} {path}: {error.strerror or error}", hint=_hint(error, path)
+        ) from error
+
+
+def _hint(error: OSError, path: str) -> str | None:
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return "a file stands where a folder is needed; choose another --home"
+    if isinstance(error, PermissionError):
+        return "choose a folder of your own with --home or $CLEW_HOME"
+    return None
+
+
+def open_private(path: str, flags: int) -> int:
+    """Open a file of one's own, 0600 whatever the umask, and return its descriptor, which is never 0, 1 or 2.
+
+    Raises OSError as `open` does, and StoreError where the path is a link, a pipe, a folder, has a second name,
+    or belongs to somebody else.
+    """
+    try:
+        fd = above_stdio(os.open(path, flags | _FLAGS, 0o600))
+    except OSError as error:
+        if os.path.islink(path):
+            raise StoreError(f"{path} is a symbolic link; clew does not follow it") from error
+        raise
+    try:
+        status = os.fstat(fd)
+        _refuse_strange(path, status)
+        if flags & os.O_CREAT and stat.S_IMODE(status.st_mode) != 0o600:
+            os.fchmod(fd, 0o600)
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def above_stdio(fd: int) -> int:
+    """Return a descriptor of the same file above 2: with stdout closed, `open` would hand out number 1."""
+    if fd >= _FIRST_FREE:
+        return fd
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
+    finally:
+        os.close(fd)
+
+
+def _refuse_strange(path: str, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise StoreError(f"{path} is not a regular file")
+    if status.st_nlink > 1:
+        raise StoreError(f"{path} has a second name (a hard link)", hint="copy it to a new file")
+    if status.st_uid != os.geteuid():
+        raise StoreError(f"{path} belongs to another user (uid {status.st_uid})")
+
+
+def open_to_read(path: str) -> int | None:
+    """Open a regular file for reading; return None if it does not exist. Raises StoreError otherwise."""
+    with storing("read", path):
+        try:
+            fd = above_stdio(os.open(path, os.O_RDONLY | _FLAGS))
+        except FileNotFoundError:
+            return None
+        except OSError:
+            if os.path.islink(path):
+                raise StoreError(f"{path} is a symbolic link; clew does not follow it") from None
+            raise
+    if stat.S_ISREG(os.fstat(fd).st_mode):
+        return fd
+    os.close(fd)
+    raise StoreError(f"{path} is not a regular file")
+
+
+def make_folder(path: str) -> None:
+    """Make a folder that only its owner may enter (0700, whatever the umask), and its parents.
+
+    Raises StoreError if it cannot be made, belongs to somebody else, or others may write to it.
+    """
+    with storing("make the folder", path):
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            _make(path)
+            status = os.stat(path)
+    if not stat.S_ISDIR(status.st_mode):
+        raise StoreError(f"{path} is not a folder", hint="choose another --home")
+    if status.st_uid != os.geteuid():
+        raise StoreError(
+            f"{path} belongs to another user (uid {status.st_uid})",
+            hint="choose a folder of your own with --home or $CLEW_HOME",
+        )
+    if status.st_mode & _OTHERS_MAY_WRITE:
+        raise StoreError(f"others may write to {path}", hint=f"chmod go-w {path}")
+
+
+def _make(path: str) -> None:
+    parent = os.path.dirname(path)
+    if parent and not os.path.isdir(parent):
+        _make(parent)
+    with suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+        os.chmod(path, 0o700)
+
+
+def write_all(fd: int, data: bytes) -> None:
+    """Write every byte; a write may take fewer than it was given."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
+
+
+def sync_folder(path: str) -> None:
+    """Make the names in a folder durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def replace_file(path: str, data: bytes, mode: int = 0o600) -> None:
+    """Put `data` in place of a file's content in one step. For what can be made anew: it is not synced."""
+    draft = f"{path}.{os.getpid()}.new"
+    fd = above_stdio(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS, mode))
+    try:
+        os.fchmod(fd, mode)
+        write_all(fd, data)
+    finally:
+        os.close(fd)
+    os.replace(draft, path)
+
+
+def read_small(path: str) -> bytes:
+    """Return a small file's content; empty if it cannot be read."""
+    try:
+        fd = open_to_read(path)
+    except StoreError:
+        return b""
+    if fd is None:
+        return b""
+    try:
+        return os.read(fd, 1 << 16)
+    finally:
+        os.close(fd)

@@ -1,0 +1,155 @@
+"""Runs under way: a file each, beside the session, locked as long as its process lives.
+
+The first line holds the intent, the others are its notes (see `core/flight`). Who can lock such a file knows that its
+owner is dead: no pid is ever guessed.
+"""
+
+import fcntl
+import json
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, cast
+
+from clew.core.flight import interrupted_line
+from clew.core.ids import digest
+from clew.core.lines import RunLine
+from clew.core.store import InFlight
+
+from .files import make_folder, open_private, open_to_read, storing, sync_folder, write_all
+from .locks import is_still
+
+_SUFFIX = ".part"
+
+
+class FlightFile:
+    """The record of a run under way. Notes survive the death of the process, not that of the machine."""
+
+    def __init__(self, path: str, fd: int) -> None:
+        self._path = path
+        self._fd = fd
+        self._whole = True
+
+    def note(self, note: dict[str, Any]) -> None:
+        """Write one note. On a full disk the run goes on without further notes: it is already paid for."""
+        if not self._whole:
+            return
+        try:
+            write_all(self._fd, _encode(note))
+        except OSError:
+            self._whole = False
+
+    def landed(self) -> None:
+        """Delete the record."""
+        with suppress(OSError):
+            os.unlink(self._path)
+        os.close(self._fd)
+
+    def stranded(self) -> None:
+        """Leave the record to whoever recovers it."""
+        os.close(self._fd)
+
+
+def begin(folder: str, intent: RunLine, after: int) -> FlightFile:
+    """Make the record of a run that begins after line `after`, durable on return. Raises StoreError."""
+    from filelock import lock_descriptor
+
+    make_folder(folder)
+    path = os.path.join(folder, digest(intent["run_id"]) + _SUFFIX)
+    draft = f"{path}.{os.getpid()}.new"
+    with storing("write", path):
+        fd = open_private(draft, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL)
+        try:
+            lock_descriptor(fd)
+            write_all(fd, _encode({"intent": intent, "after": after}))
+            os.fsync(fd)
+            os.replace(draft, path)
+            sync_folder(folder)
+        except BaseException:
+            with suppress(OSError):
+                os.unlink(draft)
+            os.close(fd)
+            raise
+    return FlightFile(path, fd)
+
+
+def read_all(folder: str) -> list[InFlight]:
+    """Return the runs in flight, oldest first. Writes nothing, needs no permission to write."""
+    found: list[InFlight] = []
+    for path in _paths(folder):
+        fd = open_to_read(path)
+        if fd is None:
+            continue
+        try:
+            record = read_record(fd)
+            if record is not None:
+                found.append(InFlight(record[0], running=not _may_share(fd)))
+        finally:
+            os.close(fd)
+    return sorted(found, key=lambda flight: flight.line["started_at"])
+
+
+def any_record(folder: str) -> bool:
+    """Tell whether there is a run in flight."""
+    return next(_paths(folder), None) is not None
+
+
+def dead_records(folder: str) -> Iterator[tuple[str, int]]:
+    """Yield `(path, descriptor)` of each record whose owner is dead, locked while the caller works on it."""
+    from filelock import lock_descriptor
+
+    for path in _paths(folder):
+        try:
+            fd = open_private(path, os.O_RDWR)
+        except FileNotFoundError:
+            continue
+        try:
+            if lock_descriptor(fd, blocking=False) and is_still(fd, path):
+                yield path, fd
+        finally:
+            os.close(fd)
+
+
+def read_record(fd: int) -> tuple[RunLine, int] | None:
+    """Return the line of a dead run and the seq that it began after; None if the record cannot be read."""
+    raw = os.pread(fd, os.fstat(fd).st_size, 0)
+    notes = [note for note in map(_decode, raw.split(b"\n")[:-1]) if note is not None]
+    try:
+        intent, after = cast(RunLine, notes[0]["intent"]), int(notes[0]["after"])
+        return interrupted_line(intent, notes[1:]), after
+    except (LookupError, TypeError, ValueError):
+        return None
+
+
+def _paths(folder: str) -> Iterator[str]:
+    try:
+        names = sorted(os.listdir(folder))
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    for name in names:
+        if name.endswith(_SUFFIX):
+            yield os.path.join(folder, name)
+
+
+def _may_share(fd: int) -> bool:
+    """Tell whether nobody has the file locked. filelock only takes exclusive locks, and a reader takes none."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    return True
+
+
+def _encode(note: dict[str, Any]) -> bytes:
+    return json.dumps(note, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+
+
+def _decode(raw: bytes) -> dict[str, Any] | None:
+    try:
+        note = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    return note if isinstance(note, dict) else None

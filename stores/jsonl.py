@@ -1,0 +1,135 @@
+"""Sessions as files of JSON lines, a folder for each user."""
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+from clew.core.ids import digest, is_generated, is_session_id, user_folder
+from clew.core.lines import SessionLine
+from clew.core.session import name_draft
+from clew.core.store import SessionLog, Waiting
+
+from .files import make_folder, read_small, replace_file, storing
+from .locks import hold, me
+from .names import NameIndex
+from .session_file import SessionFile
+from .used import LastUsed
+
+_SUFFIX = ".jsonl"
+
+
+class JsonlStore:
+    """Keeps the promises of `Store` in `ROOT/users/USER/SESSION.jsonl`.
+
+    `terminal` is any text that tells this terminal from others, None outside of one.
+    """
+
+    keeps = True
+
+    def __init__(self, root: str, terminal: str | None = None) -> None:
+        self._root = os.path.abspath(root)
+        self._terminal = terminal
+
+    def session(self, session_id: str, user_id: str) -> SessionFile:
+        """Return a handle of this user's session."""
+        folder = self._folder(user_id)
+        return SessionFile(folder, session_id, user_id, self._last_used(user_id).mark)
+
+    def sessions(self, user_id: str) -> Iterator[SessionLog]:
+        """Yield this user's sessions, most recently used first."""
+        for _, session_id in sorted(self._files(user_id), reverse=True):
+            yield self.session(session_id, user_id)
+
+    def with_prefix(self, prefix: str, user_id: str) -> list[str]:
+        """Return this user's generated session ids that begin so."""
+        ids = (session_id for _, session_id in self._files(user_id))
+        return sorted(one for one in ids if one.startswith(prefix) and is_generated(one))
+
+    def named(self, name: str, user_id: str) -> str | None:
+        """Return the id of this user's session of that name."""
+        return self._names(user_id).session(name)
+
+    def name_of(self, session_id: str, user_id: str) -> str | None:
+        """Return the name of this user's session."""
+        return self._names(user_id).name(session_id)
+
+    def rename(self, session_id: str, user_id: str, name: str) -> None:
+        """Name a session; raise ConflictError if another one of this user has that name."""
+        log = self.session(session_id, user_id)
+        self._names(user_id).give(session_id, name, lambda name: _store_name(log, name))
+
+    def last_used(self, user_id: str) -> tuple[str, bool] | None:
+        """Return the session that got a line last, and whether it was in this terminal."""
+        pointers = self._last_used(user_id)
+        here = pointers.here()
+        if here is not None and self.session(here, user_id).exists():
+            return here, True
+        anywhere = pointers.anywhere()
+        if anywhere is None or not self.session(anywhere, user_id).exists():
+            newest = max(self._files(user_id), default=None)
+            anywhere = newest[1] if newest else None
+        return None if anywhere is None else (anywhere, False)
+
+    @contextmanager
+    def claim(
+        self, run_id: str, session_id: str, user_id: str, waiting: Waiting
+    ) -> Iterator[str]:
+        """Have a caller's run id to oneself; gives the session that it belongs to."""
+        folder = os.path.join(self._folder(user_id), ".runs")
+        make_folder(folder)
+        path = os.path.join(folder, digest(run_id))
+        with hold(f"{path}.lock", f"run {run_id}", waiting, me(run_id)):
+            owner = _claimed(path, run_id)
+            if owner is None:
+                owner = session_id
+                with storing("write", path):
+                    claim = {"run_id": run_id, "session_id": session_id}
+                    replace_file(path, json.dumps(claim).encode())
+            yield owner
+
+    def _folder(self, user_id: str) -> str:
+        return os.path.join(self._root, "users", user_folder(user_id))
+
+    def _cache(self, user_id: str) -> str:
+        return os.path.join(self._folder(user_id), ".cache")
+
+    def _last_used(self, user_id: str) -> LastUsed:
+        return LastUsed(self._cache(user_id), self._terminal)
+
+    def _names(self, user_id: str) -> NameIndex:
+        folder = os.path.join(self._cache(user_id), "names")
+        return NameIndex(folder, lambda: self._named(user_id))
+
+    def _named(self, user_id: str) -> Iterator[tuple[str, str]]:
+        for log in self.sessions(user_id):
+            for line in log.newest():
+                if line["type"] == "session" and cast(SessionLine, line).get("name"):
+                    yield log.session_id, str(cast(SessionLine, line)["name"])
+                    break
+
+    def _files(self, user_id: str) -> Iterator[tuple[int, str]]:
+        """Yield when each session got its last line, and its id."""
+        try:
+            entries = os.scandir(self._folder(user_id))
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        with entries, storing("read", self._folder(user_id)):
+            for entry in entries:
+                session_id = entry.name.removesuffix(_SUFFIX)
+                if entry.name.endswith(_SUFFIX) and is_session_id(session_id):
+                    yield entry.stat(follow_symlinks=False).st_mtime_ns, session_id
+
+
+def _store_name(log: SessionLog, name: str) -> None:
+    log.append(name_draft(name))
+
+
+def _claimed(path: str, run_id: str) -> str | None:
+    try:
+        claim = json.loads(read_small(path) or b"{}")
+        return str(claim["session_id"]) if claim["run_id"] == run_id else None
+    except (ValueError, LookupError, TypeError):
+        return None
+

@@ -1,0 +1,104 @@
+"""Locks that end with their holder: the system frees them when a process dies, and nobody has to guess.
+
+A lock file is a sibling of what it guards, never the data itself, and is never deleted: two processes that lock two
+files of the same name would both have the lock. Locking is filelock's; opening is ours, since filelock empties the file.
+"""
+
+import json
+import os
+import random
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict
+from typing import Any
+
+from clew.core.clock import now
+from clew.core.errors import BusyError
+from clew.core.store import Holder, Waiting
+
+from .files import open_private, storing, write_all
+
+_EAGER_SECONDS = 0.2
+_EAGER_POLL = 0.005
+_PATIENT_POLL = (0.025, 0.05)
+_SAY_AFTER = 1.0
+
+
+def me(run_id: str | None) -> Holder:
+    """Return this process as the holder of a lock."""
+    return Holder(os.getpid(), socket.gethostname(), run_id, now())
+
+
+@contextmanager
+def hold(path: str, what: str, waiting: Waiting, holder: Holder | None = None) -> Iterator[int]:
+    """Hold the lock at `path`; gives its descriptor. Raises BusyError, naming the holder, after the wait."""
+    fd = _acquire(path, what, waiting)
+    try:
+        if holder is not None:
+            _sign(fd, holder)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _acquire(path: str, what: str, waiting: Waiting) -> int:
+    started = time.monotonic()
+    told = False
+    while True:
+        fd = _try(path)
+        if fd is not None:
+            return fd
+        waited = time.monotonic() - started
+        if waited >= waiting.seconds:
+            raise BusyError(
+                f"{what} is busy: {read_holder(path)} has it",
+                hint="try again later, or wait longer with --wait",
+            )
+        if waited >= _SAY_AFTER and not told:
+            told = True
+            waiting.tell(read_holder(path))
+        pause = _EAGER_POLL if waited < _EAGER_SECONDS else random.uniform(*_PATIENT_POLL)
+        time.sleep(min(pause, waiting.seconds - waited))
+
+
+def _try(path: str) -> int | None:
+    from filelock import lock_descriptor
+
+    with storing("lock", path):
+        fd = open_private(path, os.O_RDWR | os.O_CREAT)
+        try:
+            if lock_descriptor(fd, blocking=False) and is_still(fd, path):
+                return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+    return None
+
+
+def is_still(fd: int, path: str) -> bool:
+    """Tell whether `path` still names the file that `fd` has open."""
+    try:
+        return os.path.samestat(os.fstat(fd), os.stat(path, follow_symlinks=False))
+    except FileNotFoundError:
+        return False
+
+
+def _sign(fd: int, holder: Holder) -> None:
+    """Write down who has the lock. It is only told to people, so a full disk does not matter."""
+    with suppress(OSError):
+        os.ftruncate(fd, 0)
+        os.lseek(fd, 0, os.SEEK_SET)
+        write_all(fd, json.dumps(asdict(holder)).encode())
+
+
+def read_holder(path: str) -> Holder:
+    """Return who has the lock, as far as it is written down."""
+    try:
+        with open(path, "rb") as file:
+            known: Any = json.loads(file.read(4096))
+        return Holder(known["pid"], known["host"], known["run_id"], known["since"])
+    except (OSError, ValueError, LookupError, TypeError):
+        return Holder()

@@ -1,0 +1,209 @@
+"""Sessions in this process only: the reference for what a store does."""
+
+import copy
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, cast
+
+from clew.core.clock import now
+from clew.core.errors import BusyError, ConflictError
+from clew.core.flight import draft_of, interrupted_line
+from clew.core.ids import is_generated
+from clew.core.lines import Line, RunLine
+from clew.core.session import Drafter, name_draft, seal, tip_after
+from clew.core.store import Flight, Holder, InFlight, Problem, SessionLog, Waiting
+
+_SAY_AFTER = 1.0
+
+
+class MemoryStore:
+    """Keeps the promises of `Store` in dictionaries, except that nothing outlives the process."""
+
+    keeps = False
+
+    def __init__(self) -> None:
+        self._sessions: dict[tuple[str, str], MemoryLog] = {}
+        self._used: dict[str, list[str]] = {}
+        self._claims: dict[tuple[str, str], tuple[_Lock, str]] = {}
+        self._lock = threading.RLock()
+
+    def session(self, session_id: str, user_id: str) -> "MemoryLog":
+        """Return a handle of this user's session."""
+        with self._lock:
+            key = (user_id, session_id)
+            if key not in self._sessions:
+                self._sessions[key] = MemoryLog(session_id, user_id, self._mark)
+            return self._sessions[key]
+
+    def sessions(self, user_id: str) -> Iterator[SessionLog]:
+        """Yield this user's sessions, most recently used first."""
+        for session_id in reversed(self._used.get(user_id, [])):
+            yield self.session(session_id, user_id)
+
+    def with_prefix(self, prefix: str, user_id: str) -> list[str]:
+        """Return this user's generated session ids that begin so."""
+        used = self._used.get(user_id, [])
+        return sorted(one for one in used if one.startswith(prefix) and is_generated(one))
+
+    def named(self, name: str, user_id: str) -> str | None:
+        """Return the id of this user's session of that name."""
+        used = self._used.get(user_id, [])
+        return next((one for one in used if self.name_of(one, user_id) == name), None)
+
+    def name_of(self, session_id: str, user_id: str) -> str | None:
+        """Return the name of this user's session."""
+        for line in self.session(session_id, user_id).newest():
+            if line["type"] == "session":
+                return cast(dict[str, Any], line).get("name")
+        return None
+
+    def rename(self, session_id: str, user_id: str, name: str) -> None:
+        """Name a session; raise ConflictError if another one of this user has that name."""
+        with self._lock:
+            owner = self.named(name, user_id)
+            if owner == session_id:
+                return
+            if owner is not None:
+                raise ConflictError(f"the name {name!r} is taken by session {owner}")
+            self.session(session_id, user_id).append(name_draft(name))
+
+    def last_used(self, user_id: str) -> tuple[str, bool] | None:
+        """Return the session that got a line last; a process is in one terminal."""
+        used = self._used.get(user_id, [])
+        return (used[-1], True) if used else None
+
+    @contextmanager
+    def claim(self, run_id: str, session_id: str, user_id: str, waiting: Waiting) -> Iterator[str]:
+        """Have a caller's run id to oneself; gives the session that it belongs to."""
+        with self._lock:
+            lock, owner = self._claims.setdefault((user_id, run_id), (_Lock(), session_id))
+        with lock.held(f"run {run_id}", run_id, waiting):
+            yield owner
+
+    def _mark(self, session_id: str, user_id: str) -> None:
+        with self._lock:
+            used = self._used.setdefault(user_id, [])
+            if session_id in used:
+                used.remove(session_id)
+            used.append(session_id)
+
+
+class MemoryLog:
+    """Keeps the promises of `SessionLog` in a list."""
+
+    location = "memory"
+
+    def __init__(self, session_id: str, user_id: str, used: Any) -> None:
+        self.session_id = session_id
+        self.user_id = user_id
+        self.problems: list[Problem] = []
+        self._lines: list[Line] = []
+        self._flights: list[_MemoryFlight] = []
+        self._turn = _Lock()
+        self._append = threading.Lock()
+        self._used = used
+
+    def exists(self) -> bool:
+        """Tell whether the session has a line, or a run in flight."""
+        return bool(self._lines or self._flights)
+
+    def lines(self) -> Iterator[Line]:
+        """Yield the lines, oldest first."""
+        yield from copy.deepcopy(self._lines)
+
+    def newest(self) -> Iterator[Line]:
+        """Yield the lines, newest first."""
+        for line in reversed(self._lines[:]):
+            yield copy.deepcopy(line)
+
+    def last(self) -> Line | None:
+        """Return the last line."""
+        return copy.deepcopy(self._lines[-1]) if self._lines else None
+
+    def append(self, draft: Drafter) -> Line | None:
+        """Keep one line and return it."""
+        with self._append:
+            tip = tip_after(self.last())
+            made = draft(tip)
+            if made is None:
+                return None
+            who = {"session_id": self.session_id, "user_id": self.user_id}
+            line = seal(made, tip, created_at=now(), **who)
+            self._lines.append(copy.deepcopy(line))
+        self._used(self.session_id, self.user_id)
+        return line
+
+    @contextmanager
+    def turn(self, run_id: str, waiting: Waiting) -> Iterator[None]:
+        """Have the session's turn to oneself."""
+        with self._turn.held(f"session {self.session_id}", run_id, waiting):
+            yield
+
+    def begin(self, intent: RunLine) -> Flight:
+        """Keep a record of a run that begins."""
+        flight = _MemoryFlight(intent, self._flights)
+        self._flights.append(flight)
+        return flight
+
+    def in_flight(self) -> list[InFlight]:
+        """Return the runs that have no line yet, oldest first."""
+        return [InFlight(flight.line(), flight.running) for flight in self._flights]
+
+    def recover(self) -> list[Line]:
+        """Store the dead runs in flight as INTERRUPTED."""
+        recovered: list[Line] = []
+        for flight in [flight for flight in self._flights if not flight.running]:
+            draft = draft_of(flight.line())
+            line = self.append(lambda _tip, draft=draft: draft)
+            recovered += [line] if line is not None else []
+            self._flights.remove(flight)
+        return recovered
+
+
+class _MemoryFlight:
+    def __init__(self, intent: RunLine, flights: "list[_MemoryFlight]") -> None:
+        self._intent = intent
+        self._notes: list[dict[str, Any]] = []
+        self._flights = flights
+        self.running = True
+
+    def note(self, note: dict[str, Any]) -> None:
+        self._notes.append(note)
+
+    def landed(self) -> None:
+        self._flights.remove(self)
+
+    def stranded(self) -> None:
+        self.running = False
+
+    def line(self) -> RunLine:
+        return interrupted_line(self._intent, self._notes)
+
+
+class _Lock:
+    """A lock that tells who has it."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._holder = Holder()
+
+    @contextmanager
+    def held(self, what: str, run_id: str, waiting: Waiting) -> Iterator[None]:
+        if not self._acquire(waiting):
+            raise BusyError(f"{what} is busy: {self._holder} has it", hint="try again later")
+        self._holder = Holder(None, None, run_id, now())
+        try:
+            yield
+        finally:
+            self._lock.release()
+
+    def _acquire(self, waiting: Waiting) -> bool:
+        started = time.monotonic()
+        if self._lock.acquire(timeout=min(_SAY_AFTER, waiting.seconds)):
+            return True
+        if waiting.seconds <= _SAY_AFTER:
+            return False
+        waiting.tell(self._holder)
+        return self._lock.acquire(timeout=waiting.seconds - (time.monotonic() - started))

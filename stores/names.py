@@ -1,0 +1,94 @@
+"""The names of a user's sessions: an index beside the sessions that can be made anew from them.
+
+The truth is the last `session` line of each session; the index saves reading them all.
+"""
+
+import json
+import os
+import unicodedata
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+
+from clew.core.errors import ConflictError
+from clew.core.ids import digest
+from clew.core.store import Waiting
+
+from .files import make_folder, read_small, replace_file, storing
+from .locks import hold
+
+_LOCK_SECONDS = 60.0
+Scan = Callable[[], Iterator[tuple[str, str]]]
+"""Yields `(session id, name)` of every named session."""
+
+
+class NameIndex:
+    """Finds a session by its name, and a name by its session."""
+
+    def __init__(self, folder: str, scan: Scan) -> None:
+        self._folder = folder
+        self._scan = scan
+
+    def session(self, name: str) -> str | None:
+        """Return the session of this name."""
+        name = _normal(name)
+        if not self._ready():
+            return next((session for session, known in self._scan() if _normal(known) == name), None)
+        session = self._read("name", name)
+        return session if session is not None and self.name(session) == name else None
+
+    def name(self, session: str) -> str | None:
+        """Return the name of this session."""
+        if not self._ready():
+            return next((name for known, name in self._scan() if known == session), None)
+        return self._read("session", session)
+
+    def give(self, session: str, name: str, store: Callable[[str], None]) -> None:
+        """Name a session: `store` writes the line. Raises ConflictError if another session has the name."""
+        name = _normal(name)
+        make_folder(self._folder)
+        with hold(os.path.join(self._folder, "lock"), "the name index", Waiting(_LOCK_SECONDS)):
+            self._build()
+            owner = self.session(name)
+            if owner == session:
+                return
+            if owner is not None:
+                raise ConflictError(f"the name {name!r} is taken by session {owner}")
+            before = self.name(session)
+            store(name)
+            self._write("name", name, session)
+            self._write("session", session, name)
+            if before is not None:
+                with suppress(FileNotFoundError):
+                    os.unlink(self._path("name", before))
+
+    def _ready(self) -> bool:
+        return os.path.exists(os.path.join(self._folder, "complete"))
+
+    def _build(self) -> None:
+        if self._ready():
+            return
+        for session, name in self._scan():
+            self._write("name", _normal(name), session)
+            self._write("session", session, _normal(name))
+        self._write("complete", "", "")
+
+    def _path(self, kind: str, key: str) -> str:
+        name = "complete" if kind == "complete" else f"{kind}-{digest(key)}"
+        return os.path.join(self._folder, name)
+
+    def _write(self, kind: str, key: str, value: str) -> None:
+        path = self._path(kind, key)
+        with storing("write", path):
+            replace_file(path, json.dumps({"key": key, "value": value}).encode())
+
+    def _read(self, kind: str, key: str) -> str | None:
+        try:
+            entry = json.loads(read_small(self._path(kind, key)) or b"{}")
+            return str(entry["value"]) if entry["key"] == key else None
+        except (ValueError, LookupError, TypeError):
+            return None
+
+
+def _normal(name: str) -> str:
+    """Return the one spelling of a name: accents can be written in two ways that look the same."""
+    return unicodedata.normalize("NFC", name)

@@ -1,0 +1,157 @@
+"""One session in one file of JSON lines."""
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+from typing import cast
+
+from clew.core.clock import now
+from clew.core.errors import DamagedError
+from clew.core.lines import Line, RunLine, decode, encode
+from clew.core.session import Drafter, seal, tip_after
+from clew.core.store import Flight, InFlight, Problem, Waiting
+
+from . import inflight
+from .append import append_line, last_line
+from .files import make_folder, open_to_read
+from .locks import hold, me
+from .tail import backwards, forwards, line_number
+
+
+class SessionFile:
+    """Keeps the promises of `SessionLog` with a file, two locks, and a folder for what is in flight."""
+
+    def __init__(
+        self, folder: str, session_id: str, user_id: str, used: Callable[[str], None]
+    ) -> None:
+        self.session_id = session_id
+        self.user_id = user_id
+        self.location = os.path.join(folder, f"{session_id}.jsonl")
+        self.problems: list[Problem] = []
+        self._folder = folder
+        self._stem = os.path.join(folder, session_id)
+        self._used = used
+
+    def exists(self) -> bool:
+        """Tell whether the session has a line, or a run in flight."""
+        with suppress(OSError):
+            if os.stat(self.location, follow_symlinks=False).st_size:
+                return True
+        return inflight.any_record(self._flights)
+
+    def lines(self) -> Iterator[Line]:
+        """Yield the lines, oldest first."""
+        with self._reading() as (fd, size):
+            for number, raw in forwards(fd, size):
+                line = self._decoded(raw, lambda number=number: number)
+                if line is not None:
+                    yield line
+
+    def newest(self) -> Iterator[Line]:
+        """Yield the lines, newest first, reading no more of the file than is consumed."""
+        with self._reading() as (fd, size):
+            for offset, raw in backwards(fd, size):
+                line = self._decoded(raw, lambda offset=offset: line_number(fd, offset))
+                if line is not None:
+                    yield line
+
+    def last(self) -> Line | None:
+        """Return the last line; raise DamagedError if nothing can be built on it."""
+        with self._reading() as (fd, size):
+            return last_line(fd, size, self.location)
+
+    def append(self, draft: Drafter) -> Line | None:
+        """Write one line, durable on return, and return it."""
+        stored: list[Line] = []
+
+        def make(last: Line | None) -> bytes | None:
+            tip = tip_after(last)
+            made = draft(tip)
+            if made is None:
+                return None
+            line = seal(
+                made, tip, session_id=self.session_id, user_id=self.user_id, created_at=now()
+            )
+            stored[:] = [line]
+            return encode(line)
+
+        make_folder(self._folder)
+        written = append_line(
+            self.location, f"{self._stem}.append.lock", make, self.problems.append
+        )
+        if written is None:
+            return None
+        self._used(self.session_id)
+        return stored[0]
+
+    def turn(self, run_id: str, waiting: Waiting) -> AbstractContextManager[int]:
+        """Have the session's turn to oneself."""
+        make_folder(self._folder)
+        lock = f"{self._stem}.turn.lock"
+        return hold(lock, f"session {self.session_id}", waiting, me(run_id))
+
+    def begin(self, intent: RunLine) -> Flight:
+        """Record, durably, that a run begins."""
+        make_folder(self._folder)
+        return inflight.begin(self._flights, intent, tip_after(self.last()).seq)
+
+    def in_flight(self) -> list[InFlight]:
+        """Return the runs that have no line yet, oldest first."""
+        flights = inflight.read_all(self._flights)
+        return [flight for flight in flights if not self._stored(flight.line["run_id"], 0, 50)]
+
+    def recover(self) -> list[Line]:
+        """Store the dead runs in flight as INTERRUPTED, each exactly once."""
+        from clew.core.flight import draft_of
+
+        recovered: list[Line] = []
+        for path, fd in inflight.dead_records(self._flights):
+            record = inflight.read_record(fd)
+            if record is None:
+                os.replace(path, path + ".damaged")
+                self.problems.append(Problem(path, 1, "not a record of a run; moved aside"))
+                continue
+            run, after = record
+            if not self._stored(run["run_id"], after, None):
+                draft = draft_of(run)
+                line = self.append(lambda _tip, draft=draft: draft)
+                recovered += [line] if line is not None else []
+            os.unlink(path)
+        return recovered
+
+    def _stored(self, run_id: str, after: int, most: int | None) -> bool:
+        """Tell whether a line after line `after` is this run's; look at `most` lines at most."""
+        for count, line in enumerate(self.newest()):
+            if (line["seq"] or 0) <= after or count == most:
+                return False
+            if line["type"] == "run" and cast(RunLine, line)["run_id"] == run_id:
+                return True
+        return False
+
+    @property
+    def _flights(self) -> str:
+        return f"{self._stem}.inflight"
+
+    @contextmanager
+    def _reading(self) -> Iterator[tuple[int, int]]:
+        """Open the file as it is now; a file that is not there has no lines."""
+        fd = open_to_read(self.location)
+        if fd is None:
+            yield -1, 0
+            return
+        try:
+            yield fd, os.fstat(fd).st_size
+        finally:
+            os.close(fd)
+
+    def _decoded(self, raw: bytes, number: Callable[[], int]) -> Line | None:
+        try:
+            line = decode(raw)
+            if (line["session_id"], line["user_id"]) != (self.session_id, self.user_id):
+                raise DamagedError("a line of another session or user")
+        except DamagedError as error:
+            problem = Problem(self.location, number(), error.message)
+            if problem not in self.problems:
+                self.problems.append(problem)
+            return None
+        return line

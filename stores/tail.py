@@ -1,0 +1,86 @@
+"""Raw lines of a file, from its end or from its beginning, only as far as somebody reads.
+
+A line is what a newline ends: bytes after the last one are not there yet.
+"""
+
+import os
+from collections.abc import Iterator
+
+_SMALLEST = 1 << 13
+_LARGEST = 1 << 17
+
+
+def backwards(fd: int, size: int) -> Iterator[tuple[int, bytes]]:
+    """Yield `(offset, line)` of the first `size` bytes, the last line first, without its newline."""
+    position, step = size, _SMALLEST
+    ended = False
+    parts: list[bytes] = []
+    while position > 0:
+        length = min(step, position)
+        position -= length
+        step = min(step * 2, _LARGEST)
+        pieces = read_at(fd, position, length).split(b"\n")
+        offset = position + length
+        for number in range(len(pieces) - 1, -1, -1):
+            piece = pieces[number]
+            offset -= len(piece)
+            if ended:
+                parts.append(piece)
+            if number == 0:
+                break
+            if ended:
+                yield offset, b"".join(reversed(parts))
+            parts, ended = [], True
+            offset -= 1
+    if ended:
+        yield 0, b"".join(reversed(parts))
+
+
+def forwards(fd: int, size: int) -> Iterator[tuple[int, bytes]]:
+    """Yield `(number, line)` of the first `size` bytes, the first line first, numbers from 1."""
+    position, number = 0, 0
+    parts: list[bytes] = []
+    while position < size:
+        chunk = read_at(fd, position, min(_LARGEST, size - position))
+        position += len(chunk)
+        pieces = chunk.split(b"\n")
+        for piece in pieces[:-1]:
+            number += 1
+            yield number, b"".join([*parts, piece])
+            parts = []
+        parts.append(pieces[-1])
+
+
+def line_number(fd: int, offset: int) -> int:
+    """Return the number, from 1, of the line that begins at `offset`."""
+    count, position = 1, 0
+    while position < offset:
+        chunk = read_at(fd, position, min(_LARGEST, offset - position))
+        count += chunk.count(b"\n")
+        position += len(chunk)
+    return count
+
+
+def end_of_lines(fd: int, size: int) -> int:
+    """Return the offset after the last newline of the first `size` bytes; 0 if there is none."""
+    position = size
+    while position > 0:
+        length = min(_LARGEST, position)
+        position -= length
+        found = read_at(fd, position, length).rfind(b"\n")
+        if found >= 0:
+            return position + found + 1
+    return 0
+
+
+def read_at(fd: int, offset: int, length: int) -> bytes:
+    """Return exactly these bytes of a file; raise OSError if it has become shorter."""
+    parts: list[bytes] = []
+    while length > 0:
+        part = os.pread(fd, length, offset)
+        if not part:
+            raise OSError("the file became shorter while it was read")
+        parts.append(part)
+        offset += len(part)
+        length -= len(part)
+    return b"".join(parts)
