@@ -163,6 +163,7 @@ class Agent:
         if how.resume is None and not text.strip() and not files:
             raise UsageError("the prompt is empty", hint="say what to send to the model")
         model = self._model(how)
+        window = model.window
         policy = how.history or self._policy()
         order = Order(
             model=model,
@@ -170,7 +171,7 @@ class Agent:
             input=text,
             files=files,
             system=storable(self.system) if self.system else None,
-            history=replace(policy, window=model.window if policy.on else None),
+            history=replace(policy, window=window),
             change=how.change,
             schema=self.output_schema,
             model_options=self.options,

@@ -201,8 +201,11 @@ class _Meter:
     def text(self, delta: str) -> None:
         """Keep a piece of the answer, and pass it on."""
         delta = storable(delta)
-        if not delta:
-            return
+        if delta:
+            self._keep(delta)
+        self.check()
+
+    def _keep(self, delta: str) -> None:
         exchange = self._exchange
         if exchange.first_token is None:
             exchange.first_token = exchange.seconds
@@ -210,7 +213,6 @@ class _Meter:
         exchange.flight.note({"text": delta})
         exchange.announcer.tell({**exchange.announcer.event("RunContent"), "content": delta})
         self._bytes += len(delta.encode())
-        self.check()
 
 
 def refuse_unpriced(model: Model, limits: Limits) -> None:

@@ -47,7 +47,6 @@ class BaseLine(TypedDict):
     """What every line begins with."""
 
     v: int
-    type: str
     seq: int | None
     """1, 2, 3 … without gaps; null where the line was printed but not stored."""
     session_id: str
@@ -59,6 +58,7 @@ class BaseLine(TypedDict):
 class RunLine(BaseLine):
     """One run: a message and its answer, however it ended."""
 
+    type: Literal["run"]
     run_id: str
     parent_run_id: str | None
     root_run_id: str | None
@@ -106,6 +106,7 @@ class RunLine(BaseLine):
 class StateLine(BaseLine):
     """A change of the state from outside a run."""
 
+    type: Literal["state"]
     state_patch: State | None
     state_replaced: bool
     """True where a whole state was put in place of the old one; the patch tells the difference."""
@@ -118,6 +119,7 @@ class StateLine(BaseLine):
 class SessionLine(BaseLine):
     """A change of the session itself."""
 
+    type: Literal["session"]
     name: str | None
     session_state: State
     session_metrics: SessionMetrics

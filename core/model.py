@@ -28,9 +28,8 @@ class ModelRequest:
 
 @dataclass(frozen=True)
 class ModelReply:
-    """A whole answer."""
+    """How an answer ended; its text went to the listener."""
 
-    content: str
     finish_reason: str | None
     usage: Usage
     resolved_model: str | None

@@ -16,6 +16,7 @@ from .refs import find
 from .store import Store
 from .usage import Usage, no_usage
 
+_Answer = tuple[str, ModelReply]
 _WORDS = re.compile(r"\s*\S+\s*|\s+")
 
 
@@ -50,16 +51,16 @@ class ReplayModel:
         use = self._used.get(request.input, -1) + (answered == 0)
         self._used[request.input] = use
         answers = recordings[min(use, len(recordings) - 1)]
-        reply = answers[min(answered, len(answers) - 1)]
-        for piece in _WORDS.findall(reply.content) if request.stream else [reply.content]:
+        text, reply = answers[min(answered, len(answers) - 1)]
+        for piece in _WORDS.findall(text) if request.stream else [text]:
             on_text(piece)
         return reply
 
     @cached_property
-    def _recordings(self) -> dict[str, list[list[ModelReply]]]:
-        found: dict[str, list[list[ModelReply]]] = {}
+    def _recordings(self) -> dict[str, list[list[_Answer]]]:
+        found: dict[str, list[list[_Answer]]] = {}
         for run in self._runs:
-            found.setdefault(run["input"], []).append(list(_replies(run)))
+            found.setdefault(run["input"], []).append(list(_answers(run)))
         return found
 
 
@@ -73,14 +74,13 @@ def _answered(messages: list[Message]) -> int:
     return count
 
 
-def _replies(run: RunLine) -> Iterator[ModelReply]:
-    answers = [m for m in run.get("messages") or [] if m["role"] == "assistant"]
-    texts = [message["content"] for message in answers] or [run["content"]]
+def _answers(run: RunLine) -> Iterator[_Answer]:
+    texts = [m["content"] for m in run.get("messages") or [] if m["role"] == "assistant"]
     for text in texts[:-1]:
-        yield ModelReply(text, "tool_calls", no_usage(), run.get("model"))
-    yield ModelReply(
-        texts[-1], run.get("finish_reason") or "stop", _usage(run), run.get("resolved_model")
-    )
+        yield text, ModelReply("tool_calls", no_usage(), run.get("model"))
+    last = texts[-1] if texts else run["content"]
+    reason = run.get("finish_reason") or "stop"
+    yield last, ModelReply(reason, _usage(run), run.get("resolved_model"))
 
 
 def _usage(run: RunLine) -> Usage:

@@ -1,0 +1,113 @@
+"""`clew metrics`: tokens, cost and time of a session, or of all of them."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from . import output
+from .app import App
+from .options import SINCE, json_option, session_option, user_option
+
+if TYPE_CHECKING:
+    from clew.core.lines import RunLine
+    from clew.core.store import SessionLog
+
+
+@click.command("metrics", short_help="Show tokens, cost and time.")
+@session_option()
+@user_option()
+@click.option("--all", "everything", is_flag=True, help="All sessions of this user.")
+@click.option("--since", metavar="TIME", type=SINCE, help="Only runs since a date, or 10m, 2h, 7d.")
+@click.option("--by", type=click.Choice(["model", "session", "day"]), help="One row for each.")
+@json_option()
+@click.option("-q", "--quiet", is_flag=True, help="Do not say which session was chosen.")
+@click.pass_obj
+def command(
+    app: App,
+    *,
+    session: str | None,
+    user: str | None,
+    everything: bool,
+    since: str | None,
+    by: str | None,
+    as_json: bool,
+    quiet: bool,
+) -> None:
+    """Show what the runs of a session used; with --all, those of every session.
+
+    Cost is in US dollars and adds what is known; cost_unknown counts the requests without a price.
+
+    \b
+    Examples:
+      clew metrics
+      clew metrics --all --since 30d --by model
+      clew metrics -s trip --json | jq .cost
+    """
+    from clew.core.errors import UsageError
+
+    app.quiet = quiet
+    owner = app.user(user)
+    if everything and session is not None:
+        raise UsageError("--all and -s exclude each other")
+    logs = app.store.sessions(owner) if everything else iter([app.choose(session, owner)])
+    rows = _rows(logs, since, by)
+    for key, totals in rows.items():
+        row = ({by: key} if by else {}) | totals
+        if as_json:
+            output.record(row)
+        else:
+            output.result(output.shown(_for_people(key if by else None, totals)))
+
+
+def _rows(
+    logs: "Iterator[SessionLog]", since: str | None, by: str | None
+) -> dict[str, dict[str, Any]]:
+    """Return the sums, a row for each key; one row, also of nothing, without `by`."""
+    from clew.core.usage import add_totals, no_totals
+
+    rows: dict[str, dict[str, Any]] = {} if by else {"": {"runs": 0, **no_totals()}}
+    for log in logs:
+        for run in _runs(log, since):
+            for key, totals in _parts(run, by):
+                row = rows.setdefault(key, {"runs": 0, **no_totals()})
+                runs = row.pop("runs")
+                rows[key] = {"runs": runs + 1, **add_totals(cast(Any, row), totals)}
+    return rows
+
+
+def _runs(log: "SessionLog", since: str | None) -> "Iterator[RunLine]":
+    for line in log.lines():
+        if line["type"] == "run" and (since is None or line["created_at"] >= since):
+            yield cast("RunLine", line)
+
+
+def _parts(run: "RunLine", by: str | None) -> Iterator[tuple[str, Any]]:
+    """Yield the totals that a run adds to each row: by model, its calls are parted."""
+    from clew.core.usage import totals
+
+    if by == "model":
+        calls = run["metrics"]["details"]
+        for model in dict.fromkeys(call["model"] for call in calls):
+            own = [call for call in calls if call["model"] == model]
+            yield model, totals(own, sum(call["duration"] for call in own))
+        return
+    metrics = {k: v for k, v in run["metrics"].items() if k not in ("details", "time_to_first_token")}
+    key = {"session": run["session_id"], "day": run["created_at"][:10]}.get(by or "", "")
+    yield key, metrics
+
+
+def _for_people(key: str | None, row: dict[str, Any]) -> str:
+    cost = "unknown" if row["cost"] is None else f"${row['cost']:.6f}"
+    if row["cost"] is not None and row["cost_unknown"]:
+        cost += f" and {row['cost_unknown']} requests of unknown price"
+    facts = {
+        "runs": row["runs"],
+        "requests": row["requests"],
+        "input tokens": row["input_tokens"],
+        "output tokens": row["output_tokens"],
+        "cost": cost,
+        "seconds": row["duration"],
+    }
+    head = f"{key}\n" if key is not None else ""
+    return head + "".join(f"{name:13} {value}\n" for name, value in facts.items())

@@ -1,0 +1,275 @@
+"""Any model that litellm knows. The only importer of litellm, and where its errors end.
+
+litellm takes seconds and 165 MB to import; unasked, it fetches a price list from the network, reads `.env` files of the
+current folder, sends failed requests again, and takes a stream that broke off for a whole answer.
+"""
+
+import logging
+import os
+import re
+from collections.abc import Callable
+from functools import cached_property
+from typing import Any
+
+from .errors import (
+    ClewError,
+    ModelError,
+    NotAllowed,
+    NotFoundError,
+    ProviderDown,
+    RateLimited,
+    RequestRefused,
+)
+from .model import ModelReply, ModelRequest, Price
+from .text import redact
+from .usage import Usage, no_usage
+
+_SILENCE_SECONDS = 300.0
+_LONGEST_MESSAGE = 300
+_PREFIX = re.compile(r"^(?:litellm\.)?\w*(?:Error|Exception|Timeout)\s*(?::|-)\s*")
+
+
+class UnknownModel(ModelError):
+    """The provider has no model of that name."""
+
+    kind = "not_found"
+    exit_code = 3
+
+
+ERRORS: dict[str, type[ModelError]] = {
+    "APIConnectionError": ProviderDown,
+    "APIError": ProviderDown,
+    "APIResponseValidationError": ProviderDown,
+    "AuthenticationError": NotAllowed,
+    "BadGatewayError": ProviderDown,
+    "BadRequestError": RequestRefused,
+    "BlockedPiiEntityError": RequestRefused,
+    "BudgetExceededError": RequestRefused,
+    "ContentPolicyViolationError": RequestRefused,
+    "ContextWindowExceededError": RequestRefused,
+    "GuardrailRaisedException": RequestRefused,
+    "ImageFetchError": RequestRefused,
+    "InternalServerError": ProviderDown,
+    "InvalidRequestError": RequestRefused,
+    "JSONSchemaValidationError": ProviderDown,
+    "LiteLLMUnknownProvider": UnknownModel,
+    "MidStreamFallbackError": ProviderDown,
+    "MockException": ProviderDown,
+    "ModelNotMappedError": UnknownModel,
+    "ModifyResponseException": RequestRefused,
+    "NotFoundError": UnknownModel,
+    "OpenAIError": ProviderDown,
+    "PaymentRequiredError": RequestRefused,
+    "PermissionDeniedError": NotAllowed,
+    "RateLimitError": RateLimited,
+    "RejectedRequestError": RequestRefused,
+    "SensitiveDataRouteException": RequestRefused,
+    "ServiceUnavailableError": ProviderDown,
+    "Timeout": ProviderDown,
+    "UnprocessableEntityError": RequestRefused,
+    "UnsupportedParamsError": RequestRefused,
+    "VectorStoreSearchError": RequestRefused,
+}
+"""Ours for each of litellm's, by name. A new one of theirs fails a test until it has its line here."""
+
+_HINTS: dict[type[ModelError], str] = {
+    NotAllowed: "set the provider's key in the environment, such as OPENAI_API_KEY",
+    UnknownModel: "see `clew models list` for names, and write PROVIDER/MODEL",
+}
+_WINDOW_HINT = "send less: --history-runs N, or a shorter prompt"
+
+
+class LitellmModel:
+    """A model by litellm's name for it; keys and addresses come from the environment, as litellm reads them.
+
+    An embedded model gives its own address, key and price, and what it is `called`.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        *,
+        api_base: str | None = None,
+        api_key: str | None = None,
+        called: str | None = None,
+        price: Price | None = None,
+    ) -> None:
+        self._name = name
+        self.name = called or name
+        self._own_price = price
+        self._key = api_key
+        self._address = {"api_base": api_base, "api_key": api_key} if api_base else {}
+
+    @cached_property
+    def _info(self) -> dict[str, Any]:
+        """What litellm knows of the model; empty for a model that is not in its list."""
+        litellm = _litellm()
+        try:
+            litellm.get_llm_provider(self._name)
+        except Exception as error:
+            raise NotFoundError(
+                f"no model {self.name!r}: litellm knows no provider for that name",
+                hint="write PROVIDER/MODEL, such as openai/gpt-4o-mini; `clew models list` shows names",
+            ) from error
+        try:
+            return dict(litellm.get_model_info(self._name))
+        except Exception:
+            return {}
+
+    @property
+    def window(self) -> int | None:
+        """How many tokens a request may have. Raises NotFoundError for a name without a provider."""
+        window = self._info.get("max_input_tokens")
+        return int(window) if window else None
+
+    @property
+    def price(self) -> Price | None:
+        """What a token costs by litellm's list."""
+        if self._own_price is not None:
+            return self._own_price
+        costs = (self._info.get("input_cost_per_token"), self._info.get("output_cost_per_token"))
+        return None if None in costs else Price(float(costs[0] or 0), float(costs[1] or 0))
+
+    @property
+    def takes_schema(self) -> bool:
+        """Whether litellm says that the provider takes a JSON Schema."""
+        return bool(self._info.get("supports_response_schema"))
+
+    def ask(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
+        """Send one request, exactly once."""
+        litellm = _litellm()
+        try:
+            response = litellm.completion(**self._arguments(request))
+            if request.stream:
+                return self._streamed(response, on_text)
+            return self._whole(response, on_text)
+        except ClewError:
+            raise
+        except Exception as error:
+            raise self._translated(error) from error
+
+    def _arguments(self, request: ModelRequest) -> dict[str, Any]:
+        seconds = min(_SILENCE_SECONDS, request.seconds or _SILENCE_SECONDS)
+        arguments: dict[str, Any] = {
+            **request.options,
+            **self._address,
+            "model": self._name,
+            "messages": request.messages,
+            "timeout": max(seconds, 0.001),
+            "num_retries": 0,
+            "max_retries": 0,
+            "stream": request.stream,
+        }
+        if request.stream:
+            arguments["stream_options"] = {"include_usage": True}
+        if request.max_tokens is not None:
+            arguments["max_tokens"] = request.max_tokens
+        if request.schema is not None:
+            schema = {"name": "answer", "schema": request.schema}
+            arguments["response_format"] = {"type": "json_schema", "json_schema": schema}
+        return arguments
+
+    def _streamed(self, stream: Any, on_text: Callable[[str], None]) -> ModelReply:
+        usage: Any = None
+        resolved: str | None = None
+        for chunk in stream:
+            resolved = chunk.model or resolved
+            usage = getattr(chunk, "usage", None) or usage
+            on_text((chunk.choices[0].delta.content or "") if chunk.choices else "")
+        if stream.received_finish_reason is None:
+            raise ProviderDown("the answer broke off: the stream ended without a finish reason")
+        reported = any(getattr(chunk, "usage", None) for chunk in stream.chunks)
+        return ModelReply(stream.received_finish_reason, self._usage(usage, reported), resolved)
+
+    def _whole(self, response: Any, on_text: Callable[[str], None]) -> ModelReply:
+        if not response.choices:
+            raise ProviderDown("the provider's response holds no answer (no choices)")
+        choice = response.choices[0]
+        usage = getattr(response, "usage", None)
+        on_text(choice.message.content or "")
+        reported = bool(usage and usage.total_tokens)
+        return ModelReply(choice.finish_reason, self._usage(usage, reported), response.model)
+
+    def _usage(self, usage: Any, reported: bool) -> Usage:
+        if usage is None:
+            return {**no_usage(), "cost": self._cost(None), "estimated": True}
+        sent = getattr(usage, "prompt_tokens_details", None)
+        written = getattr(usage, "completion_tokens_details", None)
+        return {
+            "input_tokens": usage.prompt_tokens or 0,
+            "output_tokens": usage.completion_tokens or 0,
+            "total_tokens": (usage.prompt_tokens or 0) + (usage.completion_tokens or 0),
+            "cache_read_tokens": getattr(sent, "cached_tokens", None) or 0,
+            "cache_write_tokens": getattr(usage, "cache_creation_input_tokens", None) or 0,
+            "reasoning_tokens": getattr(written, "reasoning_tokens", None) or 0,
+            "cost": self._cost(usage),
+            "estimated": not reported,
+        }
+
+    def _cost(self, usage: Any) -> float | None:
+        """Return what a call cost; None where the price is not known."""
+        if self._own_price is not None:
+            return 0.0
+        if usage is None or self.price is None:
+            return None
+        try:
+            costs = _litellm().cost_per_token(model=self._name, usage_object=usage)
+        except Exception:
+            return None
+        return round(float(sum(costs)), 10)
+
+    def _translated(self, error: Exception) -> ModelError:
+        """Return our error for one of litellm's, without the key that some of them carry."""
+        names = [cls.__name__ for cls in type(error).__mro__]
+        ours = _class_for(names, getattr(error, "status_code", None))
+        text = str(error)
+        if self._key:
+            text = text.replace(self._key, "[redacted]")
+        hint = _WINDOW_HINT if "ContextWindowExceededError" in names else _HINTS.get(ours)
+        reason = _reason(redact(text)) or type(error).__name__
+        return ours(f"{self.name}: {reason}", hint=hint, retry_after=_retry_after(error))
+
+
+def _class_for(names: list[str], status: Any) -> type[ModelError]:
+    """Return our class of error. The status says more than litellm's class, which is often the next best."""
+    ours = next((ERRORS[name] for name in names if name in ERRORS), ProviderDown)
+    if ours is UnknownModel or not isinstance(status, int):
+        return ours
+    known = {401: NotAllowed, 403: NotAllowed, 404: UnknownModel, 408: ProviderDown, 429: RateLimited}
+    if status in known:
+        return known[status]
+    return RequestRefused if 400 <= status < 500 else ProviderDown
+
+
+def _reason(text: str) -> str:
+    """Return litellm's message in one short line, without the names of classes before it."""
+    text = " ".join(text.split())
+    while (shorter := _PREFIX.sub("", text, count=1)) != text:
+        text = shorter
+    return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 1]}…"
+
+
+def _retry_after(error: Exception) -> float | None:
+    """Return how many seconds the provider asks to wait."""
+    for headers in (
+        getattr(error, "litellm_response_headers", None),
+        getattr(getattr(error, "response", None), "headers", None),
+    ):
+        try:
+            return float(headers["retry-after"])  # type: ignore[index]
+        except (KeyError, TypeError, ValueError):
+            continue
+    return None
+
+
+def _litellm() -> Any:
+    """Import litellm: offline, silent, and deaf to what stands in the current folder."""
+    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
+    os.environ["LITELLM_MODE"] = "PRODUCTION"
+    import litellm
+
+    litellm.suppress_debug_info = True
+    litellm.telemetry = False
+    for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    return litellm
