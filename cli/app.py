@@ -1,4 +1,5 @@
-"""What every command can ask for: the home, the settings, the store. All of it is made when first used."""
+"""What every command can ask for: the home, the settings, the store. All of it is made when first
+used."""
 
 import os
 from functools import cached_property
@@ -54,8 +55,8 @@ class App:
     def choose(self, ref: str | None, user: str) -> "SessionLog":
         """Return the session that a command means, and say which one where it was not named.
 
-        The order: `ref`, `$CLEW_SESSION`, the last one used in this terminal, the last one used anywhere.
-        Raises NotFoundError if there is none.
+        The order: `ref`, `$CLEW_SESSION`, the last one used in this terminal, the last one used
+        anywhere. Raises NotFoundError if there is none.
         """
         from clew.core import refs
         from clew.core.errors import NotFoundError
@@ -96,5 +97,3 @@ def log_file(report: str) -> str | None:
     except Exception:
         return None
     return path
-
-

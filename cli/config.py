@@ -25,8 +25,8 @@ from .settings import (
 def command(ctx: click.Context, *, as_json: bool) -> None:
     """Print each setting with its value and where it comes from.
 
-    The order: flag, environment (CLEW_MODEL, …), the nearest folder's .clew/config.toml if that folder is
-    trusted, your own config.toml. A folder may not set home, store or user.
+    The order: flag, environment (CLEW_MODEL, …), the nearest folder's .clew/config.toml if that
+    folder is trusted, your own config.toml. A folder may not set home, store or user.
 
     \b
     Examples:
@@ -54,7 +54,8 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
 def trust(*, folder: str | None, remove: bool) -> None:
     """Let the configuration of a folder count: of DIR, or of the nearest folder that has one.
 
-    It is remembered in your own configuration. Look at the file first: it chooses your model and limits.
+    It is remembered in your own configuration. Look at the file first: it chooses your model and
+    limits.
 
     \b
     Example:

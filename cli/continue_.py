@@ -29,9 +29,9 @@ class ContinueOptions(RunOptions):
 def command(app: App, **options: Unpack[ContinueOptions]) -> int:
     """Go on with a session: its earlier completed turns are sent along.
 
-    Which session: -s, else $CLEW_SESSION, else the one used last in this terminal, else the one used last
-    anywhere. Model, --system and --option are inherited from its last completed run. What does not fit
-    the model's window is left out, oldest first, and said.
+    Which session: -s, else $CLEW_SESSION, else the one used last in this terminal, else the one
+    used last anywhere. Model, --system and --option are inherited from its last completed run.
+    What does not fit the model's window is left out, oldest first, and said.
 
     \b
     Examples:

@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Any, cast
+from typing import Any
 
 import click
 
@@ -26,7 +26,9 @@ _DEFAULT_COUNT = 10
 @click.option("--messages", is_flag=True, help="Print the messages as JSON, one a line.")
 @click.option("--run", "run_id", metavar="RUN", help="Only this run and what resumed it.")
 @click.option("--as-sent", metavar="RUN", help="Print exactly the messages that went to the model.")
-@click.option("--status", type=click.Choice(_STATUSES, case_sensitive=False), help="Only such runs.")
+@click.option(
+    "--status", type=click.Choice(_STATUSES, case_sensitive=False), help="Only such runs."
+)
 @click.option("--since", metavar="TIME", type=SINCE, help="Only runs since a date, or 10m, 2h, 7d.")
 @click.option("--grep", metavar="TEXT", help="Only runs whose input or answer contains TEXT.")
 @click.option("--lines", "all_lines", is_flag=True, help="Print lines of all types, as stored.")
@@ -114,7 +116,8 @@ def _print_runs(
             output.line(run)
         elif messages:
             _print_messages(
-                {"run_id": run["run_id"], "seq": run["seq"], **message} for message in run["messages"]
+                {"run_id": run["run_id"], "seq": run["seq"], **message}
+                for message in run["messages"]
             )
         else:
             output.result(output.shown(_for_people(run)))
@@ -131,7 +134,7 @@ def _runs(log: SessionLog, run_id: str | None) -> Iterator[RunLine]:
     family = _family(log, run_id) if run_id is not None else None
     for line in _all_lines(log):
         if is_top_run(line):
-            run = cast(RunLine, line)
+            run = line
             if family is None or run["run_id"] in family:
                 yield run
 
@@ -148,8 +151,8 @@ def _family(log: SessionLog, run_id: str) -> set[str]:
     """Return the ids of a run and of those that went on with it."""
     family = {run_id}
     for line in log.lines():
-        if line["type"] == "run" and cast(RunLine, line).get("resumes") in family:
-            family.add(cast(RunLine, line)["run_id"])
+        if line["type"] == "run" and line.get("resumes") in family:
+            family.add(line["run_id"])
     return family
 
 
@@ -170,7 +173,7 @@ def _as_sent(log: SessionLog, run_id: str) -> Iterator[Any]:
             if seq < first:
                 break
             if seq <= last and is_turn(line):
-                earlier[:0] = conversation(cast(RunLine, line))
+                earlier[:0] = conversation(line)
     own = [message for message in run["messages"] if message["role"] != "system"]
     lead = [message for message in run["messages"] if message["role"] == "system"]
     answered = own and own[-1]["role"] == "assistant"
@@ -209,4 +212,5 @@ def _for_people(run: RunLine) -> str:
 def _under_way(run: RunLine) -> str:
     asked = "\n".join(f"> {line}" for line in run["input"].splitlines() or [""])
     text = f"{run['content']}\n" if run["content"] else ""
-    return f"── running since {run['started_at']} · {run['model']} · {run['run_id']}\n{asked}\n{text}\n"
+    head = f"── running since {run['started_at']} · {run['model']} · {run['run_id']}"
+    return f"{head}\n{asked}\n{text}\n"

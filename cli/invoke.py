@@ -1,4 +1,5 @@
-"""What `run` and `continue` have in common: from options to a run, and from a run to output and exit code."""
+"""What `run` and `continue` have in common: from options to a run, and from a run to output and
+exit code."""
 
 import os
 import sys
@@ -31,6 +32,7 @@ class Target:
     user: str
     session_id: str | None
     session_name: str | None = None
+    new: bool = False
     history: bool = False
     serial: bool = False
     resume: str | None = None
@@ -43,6 +45,8 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
 
     _check_output_file(options["output_file"])
     prompt = _prompt(app, target, options)
+    if not prompt.strip() and target.resume is None and not options["files"]:
+        raise UsageError("there is no prompt", hint='say what to send: clew run "…", or pipe it in')
     agent = Agent(
         model=_model(app, target, options),
         system=_system(target, options),
@@ -58,6 +62,8 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
         result = agent.invoke(prompt, how)
     finally:
         live.end()
+    if target.new and not options["no_store"]:
+        app.note(f"session {result.session_id}")
     _say_what_was_left_out(app, result)
     return _show(app, result, live, options)
 
@@ -113,7 +119,8 @@ def _model_options(target: Target, options: RunOptions) -> dict[str, Any]:
     for key, text in options["option"]:
         if is_secret_name(key) or key in _NOT_OPTIONS:
             raise UsageError(
-                f"--option {key}: not a model option", hint="keys and addresses come from the environment"
+                f"--option {key}: not a model option",
+                hint="keys and addresses come from the environment",
             )
         try:
             given[key] = json.loads(text, parse_constant=str)
@@ -187,7 +194,9 @@ def _invocation(
     from clew.core.agent import Invocation
     from clew.core.attachments import from_bytes, load
 
-    files = [from_bytes(read_stdin(), "-") if path == "-" else load(path) for path in options["files"]]
+    files = [
+        from_bytes(read_stdin(), "-") if path == "-" else load(path) for path in options["files"]
+    ]
     return Invocation(
         store=app.store,
         session_id=target.session_id,

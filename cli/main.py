@@ -78,9 +78,9 @@ def _nearest(name: str) -> str:
 def cli(ctx: click.Context, home: str | None, store: str | None, trust: bool) -> None:
     """Durable conversations with language models, for your shell.
 
-    A session ties runs together: each run is one message and its answer, stored as one line of JSON in the
-    session's own file. Start with `run`, go on with `continue`, look back with `history`, and keep what scripts
-    need to remember in `state`.
+    A session ties runs together: each run is one message and its answer, stored as one line of
+    JSON in the session's own file. Start with `run`, go on with `continue`, look back with
+    `history`, and keep what scripts need to remember in `state`.
 
     \b
     Examples:
@@ -124,7 +124,7 @@ def _fail(error: ClewError, wants_json: str | None) -> int:
 
 def _usage(error: click.UsageError) -> UsageError:
     """Return click's complaint as one of ours, with the hint that fits."""
-    message = error.format_message().rstrip(".")
+    message = error.format_message().split(" Did you mean")[0].rstrip(".")
     hint = f"`{error.ctx.command_path} --help` shows what is possible" if error.ctx else None
     if isinstance(error, click.NoSuchOption):
         if error.possibilities:
@@ -188,7 +188,9 @@ def entry() -> NoReturn:
         code = error.exit_code
     if signum is not None:
         INTERRUPTS.die(signum)
-    os._exit(code)  # the models' libraries take a second to be torn down, and have nothing left to do
+    os._exit(
+        code
+    )  # the models' libraries take a second to be torn down, and have nothing left to do
 
 
 def _open_stdio() -> None:

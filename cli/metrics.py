@@ -79,7 +79,7 @@ def _rows(
 def _runs(log: "SessionLog", since: str | None) -> "Iterator[RunLine]":
     for line in log.lines():
         if line["type"] == "run" and (since is None or line["created_at"] >= since):
-            yield cast("RunLine", line)
+            yield line
 
 
 def _parts(run: "RunLine", by: str | None) -> Iterator[tuple[str, Any]]:
@@ -92,7 +92,9 @@ def _parts(run: "RunLine", by: str | None) -> Iterator[tuple[str, Any]]:
             own = [call for call in calls if call["model"] == model]
             yield model, totals(own, sum(call["duration"] for call in own))
         return
-    metrics = {k: v for k, v in run["metrics"].items() if k not in ("details", "time_to_first_token")}
+    metrics = {
+        k: v for k, v in run["metrics"].items() if k not in ("details", "time_to_first_token")
+    }
     key = {"session": run["session_id"], "day": run["created_at"][:10]}.get(by or "", "")
     yield key, metrics
 

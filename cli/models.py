@@ -18,8 +18,8 @@ from .options import json_option
 def command() -> None:
     """List the models that can be named, and fetch the weights of the embedded one.
 
-    Hosted models need their provider's key in the environment, such as OPENAI_API_KEY. Whatever is not listed
-    but litellm knows works, too: PROVIDER/MODEL.
+    Hosted models need their provider's key in the environment, such as OPENAI_API_KEY. Whatever
+    is not listed but litellm knows works, too: PROVIDER/MODEL.
 
     \b
     Examples:
@@ -31,11 +31,14 @@ def command() -> None:
 
 @command.command("list", short_help="List models.")
 @click.argument("text", required=False)
-@click.option("--all", "everything", is_flag=True, help="Also the hosted models that litellm lists.")
+@click.option(
+    "--all", "everything", is_flag=True, help="Also the hosted models that litellm lists."
+)
 @json_option()
 @click.pass_obj
 def list_(app: App, *, text: str | None, everything: bool, as_json: bool) -> None:
-    """List the embedded models; with --all, the hosted ones too; with TEXT, those whose name contains it.
+    """List the embedded models; with --all, the hosted ones too; with TEXT, those whose name
+    contains it.
 
     \b
     Example:

@@ -8,7 +8,7 @@ import click
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class Converted(click.ParamType):
+class Converted(click.ParamType[Any]):
     """An option whose text a function of the core reads; its UsageError becomes click's."""
 
     def __init__(self, name: str, read: Callable[[str], Any]) -> None:
@@ -71,18 +71,20 @@ ALL = object()
 """Stands for `-n all` where that differs from no `-n` at all."""
 
 
-def session_option(help_text: str = "Which session: an id, @NAME, or the beginning of an id.") -> Any:
+def session_option(
+    help_text: str = "Which session: an id, @NAME, or the beginning of an id.",
+) -> Callable[[F], F]:
     """Return the `-s` option."""
     return click.option("-s", "--session", metavar="REF", callback=_not_empty, help=help_text)
 
 
-def user_option() -> Any:
+def user_option() -> Callable[[F], F]:
     """Return the `-u` option."""
     text = "Whose sessions: they are kept apart.  [env: CLEW_USER]"
     return click.option("-u", "--user", metavar="ID", callback=_not_empty, help=text)
 
 
-def json_option(help_text: str = "Print JSON, an object a line.") -> Any:
+def json_option(help_text: str = "Print JSON, an object a line.") -> Callable[[F], F]:
     """Return the `--json` flag."""
     return click.option("--json", "as_json", is_flag=True, help=help_text)
 
@@ -92,7 +94,8 @@ def _not_empty(_ctx: click.Context, param: click.Parameter, value: str | None) -
         from clew.core.errors import UsageError
 
         raise UsageError(
-            f"{param.opts[-1]} is empty", hint="is a variable unset? leave the option out, or give it a value"
+            f"{param.opts[-1]} is empty",
+            hint="is a variable unset? leave the option out, or give it a value",
         )
     return value
 
@@ -153,49 +156,123 @@ class RunOptions(TypedDict):
 
 _RUN_OPTIONS = (
     click.argument("words", metavar="[PROMPT]...", nargs=-1),
-    click.option("-m", "--model", metavar="NAME", callback=_not_empty,
-                 help="Any litellm model name; local/NAME or gguf:PATH run in this process; "
-                 "replay:REF_OR_FILE answers from recorded runs.  [env: CLEW_MODEL]"),
-    click.option("--name", metavar="TEXT", callback=_not_empty, help="Name the session; later: -s @TEXT."),
+    click.option(
+        "-m",
+        "--model",
+        metavar="NAME",
+        callback=_not_empty,
+        help="Any litellm model name; local/NAME or gguf:PATH run in this process; "
+        "replay:REF_OR_FILE answers from recorded runs.  [env: CLEW_MODEL]",
+    ),
+    click.option(
+        "--name", metavar="TEXT", callback=_not_empty, help="Name the session; later: -s @TEXT."
+    ),
     user_option(),
     click.option("--system", metavar="TEXT|@FILE", help="System prompt."),
-    click.option("-f", "--file", "files", metavar="PATH|-", multiple=True,
-                 help="Send a text file along with the prompt. May be repeated."),
-    click.option("--history/--no-history", default=None,
-                 help="Send the session's earlier completed turns, or do not."),
+    click.option(
+        "-f",
+        "--file",
+        "files",
+        metavar="PATH|-",
+        multiple=True,
+        help="Send a text file along with the prompt. May be repeated.",
+    ),
+    click.option(
+        "--history/--no-history",
+        default=None,
+        help="Send the session's earlier completed turns, or do not.",
+    ),
     click.option("--history-runs", metavar="N", type=COUNT, help="At most the newest N turns."),
-    click.option("--history-messages", metavar="N", type=COUNT,
-                 help="At most N messages, whole turns only."),
-    click.option("--history-tokens", metavar="N", type=COUNT,
-                 help="At most about N tokens, whole turns only."),
-    click.option("--state", metavar="JSON|@FILE", help="Merge this object into the session's state."),
-    click.option("--state-replace", metavar="JSON|@FILE", help="Put this object in place of the state."),
-    click.option("--schema", metavar="SCHEMA", callback=_not_empty,
-                 help="Ask for JSON that fits: JSON Schema, @FILE, module:Class, or 'name str, age int'."),
-    click.option("--run-id", metavar="ID", callback=_not_empty,
-                 help="Make the call repeatable: the same ID with the same input runs once."),
-    click.option("--option", metavar="K=V", type=PAIR, multiple=True,
-                 help="A model option, such as temperature=0. May be repeated."),
-    click.option("--meta", metavar="K=V", type=PAIR, multiple=True, help="Metadata to store with the run."),
-    click.option("-o", "--output-format", type=click.Choice(["text", "json", "stream-json"]),
-                 help="What stdout gets: the answer, the stored line, or an event a line."),
+    click.option(
+        "--history-messages", metavar="N", type=COUNT, help="At most N messages, whole turns only."
+    ),
+    click.option(
+        "--history-tokens",
+        metavar="N",
+        type=COUNT,
+        help="At most about N tokens, whole turns only.",
+    ),
+    click.option(
+        "--state", metavar="JSON|@FILE", help="Merge this object into the session's state."
+    ),
+    click.option(
+        "--state-replace", metavar="JSON|@FILE", help="Put this object in place of the state."
+    ),
+    click.option(
+        "--schema",
+        metavar="SCHEMA",
+        callback=_not_empty,
+        help="Ask for JSON that fits: JSON Schema, @FILE, module:Class, or 'name str, age int'.",
+    ),
+    click.option(
+        "--run-id",
+        metavar="ID",
+        callback=_not_empty,
+        help="Make the call repeatable: the same ID with the same input runs once.",
+    ),
+    click.option(
+        "--option",
+        metavar="K=V",
+        type=PAIR,
+        multiple=True,
+        help="A model option, such as temperature=0. May be repeated.",
+    ),
+    click.option(
+        "--meta", metavar="K=V", type=PAIR, multiple=True, help="Metadata to store with the run."
+    ),
+    click.option(
+        "-o",
+        "--output-format",
+        type=click.Choice(["text", "json", "stream-json"]),
+        help="What stdout gets: the answer, the stored line, or an event a line.",
+    ),
     click.option("--json", "output_format", flag_value="json", help="The same as -o json."),
-    click.option("-O", "--output-file", metavar="FILE", callback=_not_empty,
-                 help="Write the answer to FILE instead; an old FILE survives a failure."),
-    click.option("--stream/--no-stream", default=None,
-                 help="Print the answer as it comes (default on a terminal), or only when it is whole."),
+    click.option(
+        "-O",
+        "--output-file",
+        metavar="FILE",
+        callback=_not_empty,
+        help="Write the answer to FILE instead; an old FILE survives a failure.",
+    ),
+    click.option(
+        "--stream/--no-stream",
+        default=None,
+        help="Print the answer as it comes (default on a terminal), or only when it is whole.",
+    ),
     click.option("-q", "--quiet", is_flag=True, help="Nothing on stderr on success."),
     click.option("-v", "--verbose", is_flag=True, help="Say more on stderr."),
     click.option("--usage", is_flag=True, help="Print tokens and cost on stderr."),
-    click.option("--color", type=click.Choice(["auto", "always", "never"]), help="Colour on stderr."),
-    click.option("--max-cost", metavar="USD", type=click.FloatRange(min=0), help="Stop at this cost."),
+    click.option(
+        "--color", type=click.Choice(["auto", "always", "never"]), help="Colour on stderr."
+    ),
+    click.option(
+        "--max-cost", metavar="USD", type=click.FloatRange(min=0), help="Stop at this cost."
+    ),
     click.option("--max-tokens", metavar="N", type=POSITIVE, help="The longest answer, in tokens."),
-    click.option("--max-total-tokens", metavar="N", type=POSITIVE, help="Stop when the run has used N tokens."),
-    click.option("--timeout", metavar="DUR", type=DURATION, help="Stop after this long: 90s, 10m, 2h."),
-    click.option("--retries", metavar="N", type=COUNT,
-                 help="Send a failed request again, up to N times (default 2)."),
-    click.option("--wait", metavar="DUR", type=DURATION, help="Wait so long for a busy session (default 10m)."),
-    click.option("--no-wait", "wait", flag_value=0.0, type=float, help="Do not wait for a busy session."),
+    click.option(
+        "--max-total-tokens",
+        metavar="N",
+        type=POSITIVE,
+        help="Stop when the run has used N tokens.",
+    ),
+    click.option(
+        "--timeout", metavar="DUR", type=DURATION, help="Stop after this long: 90s, 10m, 2h."
+    ),
+    click.option(
+        "--retries",
+        metavar="N",
+        type=COUNT,
+        help="Send a failed request again, up to N times (default 2).",
+    ),
+    click.option(
+        "--wait",
+        metavar="DUR",
+        type=DURATION,
+        help="Wait so long for a busy session (default 10m).",
+    ),
+    click.option(
+        "--no-wait", "wait", flag_value=0.0, type=float, help="Do not wait for a busy session."
+    ),
     click.option("--no-stdin", is_flag=True, help="Leave standard input alone."),
     click.option("--no-store", is_flag=True, help="Keep nothing on disk."),
     click.option("--dry-run", is_flag=True, help="Print what would be sent; call nothing."),

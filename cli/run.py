@@ -16,8 +16,9 @@ from .options import RunOptions, run_options, session_option
 def command(app: App, **options: Unpack[RunOptions]) -> int:
     """Ask a model once, and keep the run in a session.
 
-    Without -s a new session begins. With -s the run belongs to that session, which is created if it does not
-    exist. No earlier message is sent unless --history asks for it; `clew continue` goes on with a conversation.
+    Without -s a new session begins. With -s the run belongs to that session, which is created if
+    it does not exist. No earlier message is sent unless --history asks for it; `clew continue`
+    goes on with a conversation.
 
     The prompt is the words; what is piped in follows them. - or no prompt reads standard input.
 
@@ -28,18 +29,18 @@ def command(app: App, **options: Unpack[RunOptions]) -> int:
       cat error.log | clew run -q "What went wrong here?"
       clew run --schema 'name str, age int' "Invent a person." | jq .age
     """
-    from clew.core import refs
+    from clew.core import ids, refs
     from clew.core.errors import UsageError
     from clew.core.text import storable
 
     app.quiet = options["quiet"]
     user = app.user(options["user"])
-    session_id, name = None, None
-    if options["session"] is not None:
-        log, name = refs.find_or_new(app.store, storable(options["session"]), user)
-        session_id = log.session_id
+    ref, run_id = options["session"], options["run_id"]
+    if ref is None and run_id is not None:
+        ref = ids.session_for(ids.run_id(storable(run_id)))
+    log, name = refs.find_or_new(app.store, storable(ref) if ref else None, user)
     if options["name"] is not None:
         if name is not None:
             raise UsageError("-s @NAME and --name both name the session", hint="leave one out")
         name = storable(options["name"])
-    return invoke(app, Target(user, session_id, name), options)
+    return invoke(app, Target(user, log.session_id, name, new=not log.exists()), options)

@@ -31,9 +31,14 @@ def command() -> None:
 @command.command("list", short_help="List sessions, newest first.")
 @user_option()
 @click.option("-n", "--count", metavar="N|all", type=COUNT_OR_ALL, help="At most N sessions.")
-@click.option("--status", type=click.Choice(_STATUSES, case_sensitive=False),
-              help="Only sessions whose last run ended so.")
-@click.option("--since", metavar="TIME", type=SINCE, help="Only sessions used since a date, or 2h, 7d.")
+@click.option(
+    "--status",
+    type=click.Choice(_STATUSES, case_sensitive=False),
+    help="Only sessions whose last run ended so.",
+)
+@click.option(
+    "--since", metavar="TIME", type=SINCE, help="Only sessions used since a date, or 2h, 7d."
+)
 @click.option("--name", metavar="TEXT", help="Only sessions whose name contains TEXT.")
 @json_option()
 @click.pass_obj

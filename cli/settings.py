@@ -1,4 +1,5 @@
-"""Settings and where they come from: flag, environment, a trusted folder's file, the user's file, the default."""
+"""Settings and where they come from: flag, environment, a trusted folder's file, the user's file,
+the default."""
 
 import os
 import stat
@@ -101,14 +102,17 @@ class Settings:
         return self.look_up(name, flag).value
 
     def look_up(self, name: str, flag: Any = None) -> Setting:
-        """Return a setting with its origin; raise UsageError or ConfigError if the value is wrong."""
+        """Return a setting with its origin; raise UsageError or ConfigError if the value is
+        wrong."""
         key = KEYS[name]
         flag = self._flags.get(name) if flag is None else flag
         if flag is not None:
             return Setting(_read(key, flag, f"--{name.replace('_', '-')}", UsageError), "flag")
         variable = f"CLEW_{name.upper()}"
         if os.environ.get(variable):
-            return Setting(_read(key, os.environ[variable], f"${variable}", UsageError), f"${variable}")
+            return Setting(
+                _read(key, os.environ[variable], f"${variable}", UsageError), f"${variable}"
+            )
         for path, values in (self._folder_file, self._user_file):
             if name in values:
                 return Setting(_read(key, values[name], f"{path}: {name}", ConfigError), path)
@@ -117,7 +121,7 @@ class Settings:
     @cached_property
     def _user_file(self) -> tuple[str, dict[str, Any]]:
         path = os.path.join(config_folder(), _FILE)
-        return path, _load(path, {name for name in KEYS})
+        return path, _load(path, set(KEYS))
 
     @cached_property
     def _folder_file(self) -> tuple[str, dict[str, Any]]:
@@ -166,7 +170,8 @@ def nearest_folder() -> str | None:
 
 
 def why_unsafe(folder: str) -> str | None:
-    """Return why a folder's configuration must not be used, whoever trusts it; None if it may be."""
+    """Return why a folder's configuration must not be used, whoever trusts it; None if it may
+    be."""
     for path in (folder, os.path.join(folder, _FILE)):
         try:
             status = os.stat(path, follow_symlinks=False)

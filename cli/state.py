@@ -12,12 +12,13 @@ from clew.core.lines import Line, RunLine, State, StateLine
 
 from . import output
 from .app import App
-from .options import json_option, session_option, user_option
+from .options import F, json_option, session_option, user_option
 from .prompt import read_stdin
 
 
 class _StateGroup(click.Group):
-    """`clew state` with no subcommand prints; its options may stand before or after a subcommand."""
+    """`clew state` with no subcommand prints; its options may stand before or after a
+    subcommand."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
@@ -31,19 +32,25 @@ class _StateGroup(click.Group):
         return super().resolve_command(ctx, args)
 
 
-def _where(function: Any) -> Any:
-    function = click.option("-q", "--quiet", is_flag=True, help="Do not say which session was chosen.")(
-        function
-    )
+def _where(function: F) -> F:
+    function = click.option(
+        "-q", "--quiet", is_flag=True, help="Do not say which session was chosen."
+    )(function)
     return session_option()(user_option()(function))
 
 
-def _writing(function: Any) -> Any:
+def _writing(function: F) -> F:
     for option in (
         json_option("Print the new state, with session_id and seq."),
-        click.option("--create", is_flag=True, help="Create the session given with -s if it is missing."),
-        click.option("--if-seq", metavar="N", type=int,
-                     help="Only if the session's last line is number N; else exit 7."),
+        click.option(
+            "--create", is_flag=True, help="Create the session given with -s if it is missing."
+        ),
+        click.option(
+            "--if-seq",
+            metavar="N",
+            type=int,
+            help="Only if the session's last line is number N; else exit 7.",
+        ),
     ):
         function = option(function)
     return _where(function)
@@ -59,7 +66,10 @@ class _Place:
 
 
 @click.group(
-    "state", cls=_StateGroup, invoke_without_command=True, short_help="Read and change a session's state."
+    "state",
+    cls=_StateGroup,
+    invoke_without_command=True,
+    short_help="Read and change a session's state.",
 )
 @_where
 @json_option("Print {session_id, seq, session_state}.")
@@ -76,8 +86,8 @@ def command(
 ) -> None:
     """Print a session's state, or change it.
 
-    The state is a JSON object that belongs to the session; runs and scripts share it. A PATH is dotted
-    (plan.steps.0) or a JSON Pointer (/plan/steps/0). A null member means: remove it.
+    The state is a JSON object that belongs to the session; runs and scripts share it. A PATH is
+    dotted (plan.steps.0) or a JSON Pointer (/plan/steps/0). A null member means: remove it.
 
     \b
     Examples:
@@ -178,7 +188,8 @@ def _change(
     if_seq: int | None,
     quiet: bool,
 ) -> None:
-    """Write one state line; `change` is a StateChange, or a function from the old state to the new."""
+    """Write one state line; `change` is a StateChange, or a function from the old state to the
+    new."""
     from clew.core.session import state_draft
 
     app = place.app
@@ -226,7 +237,7 @@ def _from_old(change: Callable[[State], State]) -> Callable[[State], State]:
 @click.argument("assignments", metavar="PATH=TEXT|PATH:=JSON...", nargs=-1, required=True)
 @_writing
 @click.pass_obj
-def set_(place: _Place, *, assignments: tuple[str, ...], **where: Any) -> None:
+def set_(place: _Place, /, *, assignments: tuple[str, ...], **where: Any) -> None:
     """Set one or more values: = takes text, := takes JSON.
 
     \b
@@ -258,7 +269,7 @@ def set_(place: _Place, *, assignments: tuple[str, ...], **where: Any) -> None:
 @click.argument("paths", metavar="PATH...", nargs=-1, required=True)
 @_writing
 @click.pass_obj
-def unset(place: _Place, *, paths: tuple[str, ...], **where: Any) -> None:
+def unset(place: _Place, /, *, paths: tuple[str, ...], **where: Any) -> None:
     """Remove what stands at each PATH. Nothing there: exit 3, and nothing is changed.
 
     \b
@@ -280,7 +291,7 @@ def unset(place: _Place, *, paths: tuple[str, ...], **where: Any) -> None:
 @click.argument("program")
 @_writing
 @click.pass_obj
-def update(place: _Place, *, program: str, **where: Any) -> None:
+def update(place: _Place, /, *, program: str, **where: Any) -> None:
     """Put what a jq program makes of the state in its place, while nobody else can change it.
 
     \b
@@ -315,7 +326,7 @@ def update(place: _Place, *, program: str, **where: Any) -> None:
 @click.argument("patch", required=False)
 @_writing
 @click.pass_obj
-def patch_(place: _Place, *, patch: str | None, **where: Any) -> None:
+def patch_(place: _Place, /, *, patch: str | None, **where: Any) -> None:
     """Merge a JSON object (RFC 7396), from the argument or standard input: null removes.
 
     \b
@@ -333,7 +344,7 @@ def patch_(place: _Place, *, patch: str | None, **where: Any) -> None:
 @click.argument("state", required=False)
 @_writing
 @click.pass_obj
-def replace(place: _Place, *, state: str | None, **where: Any) -> None:
+def replace(place: _Place, /, *, state: str | None, **where: Any) -> None:
     """Replace the whole state by a JSON object, from the argument or standard input.
 
     \b
@@ -378,7 +389,7 @@ def log(
 
 
 def _print_change(line: Line, as_json: bool) -> None:
-    by = cast(RunLine, line)["run_id"] if line["type"] == "run" else cast(StateLine, line).get("by")
+    by = line["run_id"] if line["type"] == "run" else cast(StateLine, line).get("by")
     change = {
         "seq": line["seq"],
         "created_at": line["created_at"],

@@ -4,9 +4,11 @@ import os
 
 
 def this_terminal() -> str | None:
-    """Return a text that tells this terminal session from every other one; None outside of a terminal.
+    """Return a text that tells this terminal session from every other one; None outside of a
+    terminal.
 
-    Process numbers are used again, so the start of the session's first process belongs to it where the system tells.
+    Process numbers are used again, so the start of the session's first process belongs to it
+    where the system tells.
     """
     try:
         os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))

@@ -43,7 +43,8 @@ def install(name: str, home: str, note: Callable[[str], None]) -> None:
     weights = CATALOG.get(name.removeprefix("local/"))
     if weights is None:
         raise NotFoundError(
-            f"no embedded model {name!r}", hint="there is " + ", ".join(CATALOG) + "; others: -m gguf:PATH"
+            f"no embedded model {name!r}",
+            hint="there is " + ", ".join(CATALOG) + "; others: -m gguf:PATH",
         )
     path = weights_path(name.removeprefix("local/"), home)
     if os.path.isfile(path) and _hash(path) == weights.sha256:

@@ -1,12 +1,12 @@
 """clew's vocabulary and behaviour, without a terminal: what a program imports.
 
-    from clew.core import Agent
-    from clew.stores import MemoryStore
+from clew.core import Agent
+from clew.stores import MemoryStore
 
-    store = MemoryStore()
-    agent = Agent(model="local/smollm2", add_history_to_context=True)
-    agent.run("My name is Ada.", session_id="s", store=store)
-    print(agent.run("What is my name?", session_id="s", store=store).content)
+store = MemoryStore()
+agent = Agent(model="local/smollm2", add_history_to_context=True)
+agent.run("My name is Ada.", session_id="s", store=store)
+print(agent.run("What is my name?", session_id="s", store=store).content)
 """
 
 from typing import TYPE_CHECKING

@@ -35,9 +35,9 @@ def _ignore(_event: Event) -> None:
 class Invocation:
     """How a run is made, beside its input: where it belongs, and who is told.
 
-    `store` None keeps nothing; `keep` False reads the store but writes nothing. `session_name` names the session.
-    `serial` takes the session's turn even though no history is sent. `resume` is the run to go on with. `home` is
-    where the embedded models are.
+    `store` None keeps nothing; `keep` False reads the store but writes nothing. `session_name`
+    names the session. `serial` takes the session's turn even though no history is sent. `resume`
+    is the run to go on with. `home` is where the embedded models are.
     """
 
     store: Store | None = None
@@ -91,13 +91,18 @@ class Agent:
         files: Sequence[str | Attachment] = (),
         on_event: Listener = _ignore,
     ) -> RunOutput:
-        """Ask once and return the finished run, also one that failed: see `RunOutput.raise_for_status`.
+        """Ask once and return the finished run, also one that failed: see
+        `RunOutput.raise_for_status`.
 
-        Without `store` nothing is kept; the run has both its ids all the same. `session_state` is merged into the
-        session's state. Raises UsageError for a bad id or file, BusyError, StoreError, DamagedError: then nothing
-        was sent to the model.
+        Without `store` nothing is kept; the run has both its ids all the same. `session_state` is
+        merged into the session's state. Raises UsageError for a bad id or file, BusyError,
+        StoreError, DamagedError: then nothing was sent to the model.
         """
-        on = self.add_history_to_context if add_history_to_context is None else add_history_to_context
+        on = (
+            self.add_history_to_context
+            if add_history_to_context is None
+            else add_history_to_context
+        )
         patch = storable_value(session_state or {}, "session_state")
         return self.invoke(
             input,

@@ -19,7 +19,8 @@ _FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n?```", re.DOTALL)
 def parse_schema(text: str) -> dict[str, Any]:
     """Return the JSON Schema that `text` means; raise UsageError if it means none.
 
-    Taken are JSON, @FILE, module:Class of a pydantic model, and the short form `name, age int, note: why`.
+    Taken are JSON, @FILE, module:Class of a pydantic model, and the short form `name, age int,
+    note: why`.
     """
     if text.startswith("@"):
         text = read_text(text[1:], "--schema")
@@ -98,7 +99,8 @@ def instruction(schema: dict[str, Any]) -> str:
 
 
 def parse_answer(text: str, schema: dict[str, Any]) -> Any:
-    """Return the data that an answer holds; raise SchemaMismatch, with the reason, if it does not fit."""
+    """Return the data that an answer holds; raise SchemaMismatch, with the reason, if it does not
+    fit."""
     from jsonschema.validators import validator_for
 
     fenced = _FENCED.search(text)
@@ -106,6 +108,8 @@ def parse_answer(text: str, schema: dict[str, Any]) -> Any:
         data = storable_value(json.loads(fenced[1] if fenced else text), "the answer")
     except (ValueError, RecursionError, UsageError) as error:
         raise SchemaMismatch(f"the answer is not JSON: {error}") from None
-    for error in validator_for(schema)(schema).iter_errors(data):
-        raise SchemaMismatch(f"the answer does not fit the schema at {error.json_path}: {error.message}")
+    for misfit in validator_for(schema)(schema).iter_errors(data):
+        raise SchemaMismatch(
+            f"the answer does not fit the schema at {misfit.json_path}: {misfit.message}"
+        )
     return data

@@ -52,6 +52,7 @@ def from_bytes(raw: bytes, name: str) -> Attachment:
 def with_attachments(prompt: str, attachments: tuple[Attachment, ...]) -> str:
     """Return the user message of a prompt and its files."""
     blocks = [
-        f"<file name={item.record['name']!r}>\n{item.text.rstrip()}\n</file>" for item in attachments
+        f"<file name={item.record['name']!r}>\n{item.text.rstrip()}\n</file>"
+        for item in attachments
     ]
     return "\n\n".join([*([prompt] if prompt else []), *blocks])

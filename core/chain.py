@@ -1,7 +1,6 @@
 """Runs that go on with one another: which one is meant, and how it stands by now."""
 
 from dataclasses import dataclass
-from typing import cast
 
 from .errors import ConflictError, NotFoundError, UsageError
 from .lines import FileRecord, RunLine
@@ -30,7 +29,7 @@ def follow(log: SessionLog, run_id: str) -> Chain | None:
     for line in log.newest():
         if not is_top_run(line):
             continue
-        run = cast(RunLine, line)
+        run = line
         if run["run_id"] == run_id:
             return Chain(run, _tip(run, resumed_by))
         resumed = run.get("resumes")
@@ -51,7 +50,7 @@ def unfinished(log: SessionLog) -> RunLine:
     for line in log.newest():
         if not is_top_run(line):
             continue
-        run = cast(RunLine, line)
+        run = line
         if run["status"] not in _DONE and run["run_id"] not in settled:
             return run
         resumed = run.get("resumes")

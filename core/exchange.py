@@ -1,4 +1,5 @@
-"""One question to a model and its answer: retries, limits, and a note of everything that was paid for."""
+"""One question to a model and its answer: retries, limits, and a note of everything that was paid
+for."""
 
 import random
 import time
@@ -21,8 +22,8 @@ _BYTES_PER_TOKEN = 4
 class Limits:
     """What a run may use. Reaching a limit ends the run with LimitReached; None is no limit.
 
-    `seconds` is for the whole run, `tokens` and `cost` (US dollars) for all its requests, `answer_tokens` for one
-    answer, `retries` for requests that failed in a way that may pass.
+    `seconds` is for the whole run, `tokens` and `cost` (US dollars) for all its requests,
+    `answer_tokens` for one answer, `retries` for requests that failed in a way that may pass.
     """
 
     seconds: float | None = None
@@ -67,7 +68,7 @@ class Exchange:
                 pause = self._pause(error, attempt)
                 if pause is None:
                     raise
-            self._announce_retry(error, attempt, pause)
+                self._announce_retry(error, attempt, pause)
             time.sleep(pause)
             attempt += 1
 
@@ -185,7 +186,8 @@ class _Meter:
             raise self.time_is_up()
         if limits.tokens is not None and self._tokens + out > limits.tokens:
             raise LimitReached(
-                f"the limit of {limits.tokens} tokens was reached", hint="--max-total-tokens sets it"
+                f"the limit of {limits.tokens} tokens was reached",
+                hint="--max-total-tokens sets it",
             )
         if limits.cost is not None and self._cost + self._price.output * out > limits.cost:
             raise LimitReached(

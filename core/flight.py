@@ -1,7 +1,8 @@
 """What a run under way writes down, and the INTERRUPTED line that is made of it if nobody is left.
 
-Notes are plain data, one after the other: the intent (the line as it would be if nothing ever came), then for each
-request to a model `{"open": Call}` when it is sent, `{"text": …}` as the answer comes, `{"call": Call}` when it ended.
+Notes are plain data, one after the other: the intent (the line as it would be if nothing ever
+came), then for each request to a model `{"open": Call}` when it is sent, `{"text": …}` as the
+answer comes, `{"call": Call}` when it ended.
 """
 
 from collections.abc import Iterable

@@ -1,6 +1,6 @@
 """What a continued session takes over from before."""
 
-from typing import Any, cast
+from typing import Any
 
 from .chain import follow
 from .lines import RunLine
@@ -9,9 +9,11 @@ from .store import SessionLog
 
 
 def inherited(log: SessionLog, resume: str | None) -> dict[str, Any]:
-    """Return model, system prompt and model options of the last top-level run that is COMPLETED or PAUSED.
+    """Return model, system prompt and model options of the last top-level run that is COMPLETED
+    or PAUSED.
 
-    A run that is resumed hands on its own. Limits, schema, state, files and output are never handed on.
+    A run that is resumed hands on its own. Limits, schema, state, files and output are never
+    handed on.
     """
     run = _resumed(log, resume) if resume is not None else _last_good(log)
     if run is None:
@@ -26,8 +28,8 @@ def inherited(log: SessionLog, resume: str | None) -> dict[str, Any]:
 
 def _last_good(log: SessionLog) -> RunLine | None:
     for line in log.newest():
-        if is_top_run(line) and cast(RunLine, line)["status"] in ("COMPLETED", "PAUSED"):
-            return cast(RunLine, line)
+        if is_top_run(line) and line["status"] in ("COMPLETED", "PAUSED"):
+            return line
     return None
 
 

@@ -1,7 +1,7 @@
 """What lasts: the lines of a session file, and the one way to read and to write them.
 
-A line is plain data, described by the types below: reading a session needs no library. `schemas` makes
-the published JSON Schema, and the strict check of `verify`, from these same types.
+A line is plain data, described by the types below: reading a session needs no library. `schemas`
+makes the published JSON Schema, and the strict check of `verify`, from these same types.
 """
 
 import json

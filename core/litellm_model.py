@@ -1,7 +1,8 @@
 """Any model that litellm knows. The only importer of litellm, and where its errors end.
 
-litellm takes seconds and 165 MB to import; unasked, it fetches a price list from the network, reads `.env` files of the
-current folder, sends failed requests again, and takes a stream that broke off for a whole answer.
+litellm takes seconds and 165 MB to import; unasked, it fetches a price list from the network,
+reads `.env` files of the current folder, sends failed requests again, and takes a stream that
+broke off for a whole answer.
 """
 
 import logging
@@ -27,6 +28,7 @@ from .usage import Usage, no_usage
 _SILENCE_SECONDS = 300.0
 _LONGEST_MESSAGE = 300
 _PREFIX = re.compile(r"^(?:litellm\.)?\w*(?:Error|Exception|Timeout)\s*(?::|-)\s*")
+_SUFFIX = re.compile(r" Original exception: |, Received response - ")
 
 
 class UnknownModel(ModelError):
@@ -70,7 +72,8 @@ ERRORS: dict[str, type[ModelError]] = {
     "UnsupportedParamsError": RequestRefused,
     "VectorStoreSearchError": RequestRefused,
 }
-"""Ours for each of litellm's, by name. A new one of theirs fails a test until it has its line here."""
+"""Ours for each of litellm's, by name. A new one of theirs fails a test until it has its line
+here."""
 
 _HINTS: dict[type[ModelError], str] = {
     NotAllowed: "set the provider's key in the environment, such as OPENAI_API_KEY",
@@ -80,7 +83,8 @@ _WINDOW_HINT = "send less: --history-runs N, or a shorter prompt"
 
 
 class LitellmModel:
-    """A model by litellm's name for it; keys and addresses come from the environment, as litellm reads them.
+    """A model by litellm's name for it; keys and addresses come from the environment, as litellm
+    reads them.
 
     An embedded model gives its own address, key and price, and what it is `called`.
     """
@@ -109,7 +113,7 @@ class LitellmModel:
         except Exception as error:
             raise NotFoundError(
                 f"no model {self.name!r}: litellm knows no provider for that name",
-                hint="write PROVIDER/MODEL, such as openai/gpt-4o-mini; `clew models list` shows names",
+                hint="write PROVIDER/MODEL, such as openai/gpt-4o-mini; see `clew models list`",
             ) from error
         try:
             return dict(litellm.get_model_info(self._name))
@@ -118,7 +122,8 @@ class LitellmModel:
 
     @property
     def window(self) -> int | None:
-        """How many tokens a request may have. Raises NotFoundError for a name without a provider."""
+        """How many tokens a request may have. Raises NotFoundError for a name without a
+        provider."""
         window = self._info.get("max_input_tokens")
         return int(window) if window else None
 
@@ -231,11 +236,18 @@ class LitellmModel:
 
 
 def _class_for(names: list[str], status: Any) -> type[ModelError]:
-    """Return our class of error. The status says more than litellm's class, which is often the next best."""
+    """Return our class of error. The status says more than litellm's class, which is often the
+    next best."""
     ours = next((ERRORS[name] for name in names if name in ERRORS), ProviderDown)
     if ours is UnknownModel or not isinstance(status, int):
         return ours
-    known = {401: NotAllowed, 403: NotAllowed, 404: UnknownModel, 408: ProviderDown, 429: RateLimited}
+    known = {
+        401: NotAllowed,
+        403: NotAllowed,
+        404: UnknownModel,
+        408: ProviderDown,
+        429: RateLimited,
+    }
     if status in known:
         return known[status]
     return RequestRefused if 400 <= status < 500 else ProviderDown
@@ -243,7 +255,7 @@ def _class_for(names: list[str], status: Any) -> type[ModelError]:
 
 def _reason(text: str) -> str:
     """Return litellm's message in one short line, without the names of classes before it."""
-    text = " ".join(text.split())
+    text = _SUFFIX.split(" ".join(text.split()))[0]
     while (shorter := _PREFIX.sub("", text, count=1)) != text:
         text = shorter
     return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 1]}…"

@@ -1,6 +1,7 @@
 """Embedded models: llama.cpp in this process, spoken to like any provider.
 
-Its server listens on loopback only, on a free port, behind a random key, for as long as this process lives.
+Its server listens on loopback only, on a free port, behind a random key, for as long as this
+process lives.
 """
 
 import os
@@ -13,12 +14,15 @@ from .home import weights_path
 from .model import Model, ModelReply, ModelRequest, Price
 
 _WINDOW = 8192
+_LONGEST_ANSWER = 512
+"""Tokens, unless --max-tokens says otherwise: small models know no end."""
 _SILENT = -1
 _MAGIC = b"GGUF"
 
 
 class LocalModel:
-    """A GGUF file: `local/NAME` is one that `clew models install` fetched, `gguf:PATH` any other."""
+    """A GGUF file: `local/NAME` is one that `clew models install` fetched, `gguf:PATH` any
+    other."""
 
     takes_schema = True
     window = _WINDOW
@@ -36,7 +40,7 @@ class LocalModel:
 
     def _check(self, embedded: bool) -> None:
         hint = (
-            f"`clew models install {self.name.removeprefix('local/')}` fetches it, -m chooses another"
+            f"`clew models install {self.name.removeprefix('local/')}` fetches it, -m names another"
             if embedded
             else "name a GGUF file"
         )
@@ -59,7 +63,11 @@ class LocalModel:
         key = secrets.token_urlsafe(24)
         address = _serve(self._path, key)
         return LitellmModel(
-            "openai/local", api_base=f"{address}/v1", api_key=key, called=self.name, price=self.price
+            "openai/local",
+            api_base=f"{address}/v1",
+            api_key=key,
+            called=self.name,
+            price=self.price,
         )
 
 
@@ -80,8 +88,10 @@ def _serve(path: str, key: str) -> str:
     params.verbosity = _SILENT
     params.n_ctx = _WINDOW
     params.ui = False
+    params.n_predict = _LONGEST_ANSWER
     params.sampling.temp = 0.2
     params.sampling.top_p = 0.9
+    params.sampling.penalty_repeat = 1.1
     try:
         server = xllamacpp.Server(params)
     except Exception as error:

@@ -1,4 +1,5 @@
-"""What a model is to clew: something that takes messages and gives text, and says what that cost."""
+"""What a model is to clew: something that takes messages and gives text, and says what that
+cost."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -65,6 +66,6 @@ class Model(Protocol):
     def ask(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
         """Send one request, no retry; call `on_text` with each piece of the answer as it comes.
 
-        Raises ModelError, or one of its kinds, when no whole answer came: a stream that ends without saying
-        why is no answer. Nothing of a provider's own errors passes.
+        Raises ModelError, or one of its kinds, when no whole answer came: a stream that ends
+        without saying why is no answer. Nothing of a provider's own errors passes.
         """

@@ -11,8 +11,9 @@ DEFAULT_MODEL = "local/smollm2"
 def resolve(name: str, *, store: Store | None, user_id: str, home: str | None = None) -> Model:
     """Return the model of this name, nothing loaded yet.
 
-    `local/NAME` and `gguf:PATH` are embedded, `replay:REF_OR_FILE` answers from recorded runs, every other name is
-    litellm's. Raises NotFoundError where the weights or the recording do not exist.
+    `local/NAME` and `gguf:PATH` are embedded, `replay:REF_OR_FILE` answers from recorded runs,
+    every other name is litellm's. Raises NotFoundError where the weights or the recording do not
+    exist.
     """
     if not name.strip():
         raise UsageError("the model's name is empty")

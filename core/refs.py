@@ -9,9 +9,11 @@ _SHORTEST_PREFIX = 4
 
 
 def find(store: Store, ref: str, user_id: str) -> SessionLog:
-    """Return the existing session that `ref` names: an exact id, @NAME, or a unique prefix of a generated id.
+    """Return the existing session that `ref` names: an exact id, @NAME, or a unique prefix of a
+    generated id.
 
-    Raises NotFoundError if there is none, and UsageError, with the candidates, if there are several.
+    Raises NotFoundError if there is none, and UsageError, with the candidates, if there are
+    several.
     """
     if ref.startswith("@"):
         return _by_name(store, ref, user_id)
@@ -28,7 +30,8 @@ def find(store: Store, ref: str, user_id: str) -> SessionLog:
 
 
 def find_or_new(store: Store, ref: str | None, user_id: str) -> tuple[SessionLog, str | None]:
-    """Return the session to run in, and the name to give it if it is new and was asked for by @NAME.
+    """Return the session to run in, and the name to give it if it is new and was asked for by
+    @NAME.
 
     None means a new session; an id that does not exist yet becomes a new session of that id.
     """
@@ -53,11 +56,14 @@ def _id(ref: str) -> str:
         return ref
     if ref.isprintable() and " " in ref:
         raise UsageError(
-            f"{ids.shorten(ref)!r} is not a session id", hint=f"is it a name? write @{ids.shorten(ref)!r}"
+            f"{ids.shorten(ref)!r} is not a session id",
+            hint=f"is it a name? write @{ids.shorten(ref)!r}",
         )
     return ids.session_id(ref)
 
 
 def _unknown(ref: str, user_id: str) -> NotFoundError:
     whose = "" if user_id == "default" else f" of user {user_id!r}"
-    return NotFoundError(f"no session {ref!r}{whose}", hint="`clew sessions list` shows what there is")
+    return NotFoundError(
+        f"no session {ref!r}{whose}", hint="`clew sessions list` shows what there is"
+    )

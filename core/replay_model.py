@@ -23,8 +23,8 @@ _WORDS = re.compile(r"\s*\S+\s*|\s+")
 class ReplayModel:
     """Plays the answers of the recorded run whose input is the same as the request's.
 
-    The k-th request with an input gets the k-th recording of that input, then the last one again. Tokens are
-    reported as recorded; the cost is 0.
+    The k-th request with an input gets the k-th recording of that input, then the last one again.
+    Tokens are reported as recorded; the cost is 0.
     """
 
     takes_schema = True

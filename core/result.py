@@ -45,8 +45,9 @@ _CLASSES: dict[str, type[ClewError]] = {
 class RunOutput:
     """One finished run.
 
-    `line` is the run as it was stored; where nothing was stored, its `seq` is null. `store_error` tells why
-    a line could not be stored, `repeated` that the run had been made before and nothing was called.
+    `line` is the run as it was stored; where nothing was stored, its `seq` is null. `store_error`
+    tells why a line could not be stored, `repeated` that the run had been made before and nothing
+    was called.
     """
 
     line: RunLine

@@ -1,7 +1,8 @@
 """A run inside a session: intent before money, then the model, then one line.
 
-The order of things is the promise (see `docs/file-format.md`): what is needed of the session is read, the intent is on
-disk, the model is asked, the line is on disk; only then is the run acknowledged.
+The order of things is the promise (see `docs/file-format.md`): what is needed of the session is
+read, the intent is on disk, the model is asked, the line is on disk; only then is the run
+acknowledged.
 """
 
 import os
@@ -22,7 +23,7 @@ from .lines import RunLine, Status
 from .messages import Message, assistant, system, user
 from .model import Model, ModelRequest
 from .result import RunOutput
-from .session import Draft, StateChange, Tip, seal, tip_after
+from .session import Draft, StateChange, Tip, always, seal, tip_after
 from .store import SessionLog
 from .text import storable
 from .usage import run_metrics
@@ -54,7 +55,8 @@ class Order:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be sent: `own` are the run's own messages, `history` what goes between system and them."""
+    """What will be sent: `own` are the run's own messages, `history` what goes between system and
+    them."""
 
     tip: Tip
     own: list[Message]
@@ -75,12 +77,15 @@ def plan(order: Order, log: SessionLog) -> Plan:
     return Plan(tip, own, choose(log.newest(), order.history, turns=turns, own=own))
 
 
-def perform(order: Order, log: SessionLog, listener: Listener, shield: Shield = nullcontext) -> RunOutput:
+def perform(
+    order: Order, log: SessionLog, listener: Listener, shield: Shield = nullcontext
+) -> RunOutput:
     """Run, store, and return how it ended; errors of the model are in the result, never raised.
 
-    The caller has the session's turn, if the run needs it. Raises ConfigError before anything is written if a
-    limit cannot be kept, StoreError if the intent could not be written: then nothing was sent. When the run is
-    cancelled, its line is stored, the last event tells it, and Cancelled (or KeyboardInterrupt) is raised again.
+    The caller has the session's turn, if the run needs it. Raises ConfigError before anything is
+    written if a limit cannot be kept, StoreError if the intent could not be written: then nothing
+    was sent. When the run is cancelled, its line is stored, the last event tells it, and
+    Cancelled (or KeyboardInterrupt) is raised again.
     """
     refuse_unpriced(order.model, order.limits)
     planned = plan(order, log)
@@ -142,7 +147,7 @@ def _cancelled(error: BaseException) -> _Outcome:
 def _store(log: SessionLog, line: RunLine, change: StateChange) -> RunOutput:
     draft = replace(draft_of(line), change=change)
     try:
-        stored = log.append(lambda _tip: draft)
+        stored = log.append(always(draft))
     except ClewError as error:
         failure = error
         if not isinstance(error, StoreError):
@@ -182,7 +187,8 @@ def _input(order: Order) -> str:
 
 
 def _intent(order: Order, planned: Plan, log: SessionLog) -> RunLine:
-    """Return the line of a run of which nothing has come yet, as it is stored if nothing ever comes."""
+    """Return the line of a run of which nothing has come yet, as it is stored if nothing ever
+    comes."""
     error = interruption()
     metrics = run_metrics([], 0.0, None)
     files = [item.record for item in order.files]

@@ -5,7 +5,7 @@ Everything here is pure: no files, no clock, no model.
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from .errors import ConflictError
 from .lines import VERSION, Line, RunLine, State
@@ -91,12 +91,16 @@ def _metrics_after(before: SessionMetrics, draft: Draft) -> SessionMetrics:
 
 
 def state_draft(
-    change: StateChange | Callable[[State], State], *, by: str | None, only_if: int | None, create: bool
+    change: StateChange | Callable[[State], State],
+    *,
+    by: str | None,
+    only_if: int | None,
+    create: bool,
 ) -> Drafter:
     """Return what makes a state line: `change` a wish, or a function from the old state to the new.
 
-    Nothing is written when nothing changes, unless the line is to `create` the session. `only_if` is the seq
-    that the session must stand at; otherwise ConflictError.
+    Nothing is written when nothing changes, unless the line is to `create` the session. `only_if`
+    is the seq that the session must stand at; otherwise ConflictError.
     """
 
     def draft(tip: Tip) -> Draft | None:
@@ -105,7 +109,11 @@ def state_draft(
                 f"the session is at seq {tip.seq}, not {only_if}",
                 hint="read the state again and repeat the change",
             )
-        wish = change if isinstance(change, StateChange) else StateChange(replacement=change(tip.state))
+        wish = (
+            change
+            if isinstance(change, StateChange)
+            else StateChange(replacement=change(tip.state))
+        )
         patch = wish.patch_for(tip.state)
         if (not patch or merge(tip.state, patch) == tip.state) and not (create and tip.seq == 0):
             return None
@@ -116,16 +124,21 @@ def state_draft(
     return draft
 
 
+def always(draft: Draft) -> Drafter:
+    """Return what makes this draft, wherever the session stands."""
+    return lambda _tip: draft
+
+
 def name_draft(name: str) -> Drafter:
     """Return what makes the line that names a session."""
-    return lambda _tip: Draft("session", {"name": name})
+    return always(Draft("session", {"name": name}))
 
 
-def is_turn(line: Line) -> bool:
+def is_turn(line: Line) -> TypeGuard[RunLine]:
     """Tell whether history may send this line: a top-level run that is COMPLETED."""
-    return is_top_run(line) and cast(RunLine, line)["status"] == "COMPLETED"
+    return is_top_run(line) and line["status"] == "COMPLETED"
 
 
-def is_top_run(line: Line) -> bool:
+def is_top_run(line: Line) -> TypeGuard[RunLine]:
     """Tell whether this line is a run that somebody asked for, not a member's or step's."""
-    return line["type"] == "run" and cast(RunLine, line).get("parent_run_id") is None
+    return line["type"] == "run" and line.get("parent_run_id") is None

@@ -1,6 +1,7 @@
 """The state of a session: merging, comparing, and reaching into it by a path.
 
-The state is a JSON object without null members: null means absent. Changes are JSON merge patches (RFC 7396).
+The state is a JSON object without null members: null means absent. Changes are JSON merge patches
+(RFC 7396).
 """
 
 import json
@@ -63,7 +64,8 @@ def without_nulls(value: Any) -> Any:
 
 
 def clean_patch(patch: State) -> State:
-    """Return `patch` so that applying it leaves no null member: nulls stay only where they remove."""
+    """Return `patch` so that applying it leaves no null member: nulls stay only where they
+    remove."""
     return {
         key: clean_patch(item)
         if isinstance(item, dict)
@@ -73,7 +75,8 @@ def clean_patch(patch: State) -> State:
 
 
 def merge(state: State, patch: State) -> State:
-    """Return `state` with `patch` applied (RFC 7396): objects merge, lists are replaced, null removes."""
+    """Return `state` with `patch` applied (RFC 7396): objects merge, lists are replaced, null
+    removes."""
     result = dict(state)
     for key, change in patch.items():
         if change is None:
@@ -126,7 +129,9 @@ def get_path(state: State, path: str) -> Any:
     value: Any = state
     for key in parse_path(path):
         try:
-            value = value[_index(value, key, path)] if isinstance(value, list) else _member(value, key)
+            value = (
+                value[_index(value, key, path)] if isinstance(value, list) else _member(value, key)
+            )
         except (LookupError, UsageError):
             raise NotFoundError(f"nothing stands at {path!r} in the state") from None
     return value
@@ -137,13 +142,15 @@ def set_path(state: State, path: str, value: Any) -> State:
 
     Raises UsageError where the way leads through something that is no object and no list.
     """
-    return _changed(state, parse_path(path), path, lambda _old: value)
+    changed: State = _changed(state, parse_path(path), path, lambda _old: value)
+    return changed
 
 
 def unset_path(state: State, path: str) -> State:
     """Return `state` without what stands at `path`; raise NotFoundError if nothing does."""
     get_path(state, path)
-    return _changed(state, parse_path(path), path, lambda _old: _GONE)
+    changed: State = _changed(state, parse_path(path), path, lambda _old: _GONE)
+    return changed
 
 
 _GONE = object()

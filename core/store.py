@@ -1,7 +1,7 @@
 """Where sessions are kept: the promises that every store makes.
 
-A `Store` holds the sessions of all users; a `SessionLog` is one session of one user. Both are handles: making one
-touches nothing. No method ever shows, finds or changes another user's session.
+A `Store` holds the sessions of all users; a `SessionLog` is one session of one user. Both are
+handles: making one touches nothing. No method ever shows, finds or changes another user's session.
 """
 
 from collections.abc import Callable, Iterator
@@ -61,7 +61,8 @@ class Flight(Protocol):
         """Forget the record: the run's line is stored."""
 
     def stranded(self) -> None:
-        """Let go of the record but keep it: the run's line could not be stored, and will be recovered."""
+        """Let go of the record but keep it: the run's line could not be stored, and will be
+        recovered."""
 
 
 @dataclass(frozen=True)
@@ -100,25 +101,28 @@ class SessionLog(Protocol):
     def lines(self) -> Iterator[Line]:
         """Yield the lines, oldest first.
 
-        Readers wait for nobody and see only whole lines; what is no line is skipped and noted in `problems`.
+        Readers wait for nobody and see only whole lines; what is no line is skipped and noted in
+        `problems`.
         """
 
     def newest(self) -> Iterator[Line]:
         """Yield the lines, newest first, reading no more of the session than is consumed."""
 
     def last(self) -> Line | None:
-        """Return the last line; raise DamagedError if it cannot be read, None if there is no line."""
+        """Return the last line; raise DamagedError if it cannot be read, None if there is no
+        line."""
 
     def append(self, draft: Drafter) -> Line | None:
         """Write one line and return it as stored; durable on return.
 
-        `draft` is called with the tip at which the line will stand, while nobody else can write. Raises
-        DamagedError if the last line cannot be read or is of a later version, StoreError if the line could
-        not be written; then the session is as before. Whatever `draft` raises passes through.
+        `draft` is called with the tip at which the line will stand, while nobody else can write.
+        Raises DamagedError if the last line cannot be read or is of a later version, StoreError
+        if the line could not be written; then the session is as before. What `draft` raises passes.
         """
 
     def turn(self, run_id: str, waiting: Waiting) -> AbstractContextManager[object]:
-        """Have the session's turn to oneself, for one model call. Raises BusyError after the wait."""
+        """Have the session's turn to oneself, for one model call. Raises BusyError after the
+        wait."""
 
     def begin(self, intent: RunLine) -> Flight:
         """Record, durably, that a run begins; raise StoreError if it cannot be."""
@@ -127,7 +131,8 @@ class SessionLog(Protocol):
         """Return the runs that have no line yet, oldest first. Writes nothing."""
 
     def recover(self) -> list[Line]:
-        """Store the dead runs in flight as INTERRUPTED, each exactly once, and return their lines."""
+        """Store the dead runs in flight as INTERRUPTED, each exactly once, and return their
+        lines."""
 
 
 class Store(Protocol):
@@ -158,7 +163,8 @@ class Store(Protocol):
     def last_used(self, user_id: str) -> tuple[str, bool] | None:
         """Return the session that got a line last, and whether that was in this terminal.
 
-        The last one of this terminal goes before the last one anywhere; None if there is no session.
+        The last one of this terminal goes before the last one anywhere; None if there is no
+        session.
         """
 
     def claim(
@@ -166,6 +172,6 @@ class Store(Protocol):
     ) -> AbstractContextManager[str]:
         """Have a caller's run id to oneself; gives the session that it belongs to.
 
-        That is `session_id` for the first claim and the first one's for ever after. Raises BusyError after
-        the wait for another process that has the id.
+        That is `session_id` for the first claim and the first one's for ever after. Raises
+        BusyError after the wait for another process that has the id.
         """

@@ -1,6 +1,6 @@
 """What a list of sessions says of each: read from its ends, never from its middle."""
 
-from typing import Any, TypedDict, cast
+from typing import Any, TypedDict
 
 from .lines import RunLine, Status
 from .session import is_top_run, tip_after
@@ -32,7 +32,7 @@ def summarize(store: Store, log: SessionLog) -> SessionSummary:
     """Return the summary of a session."""
     first_line = next(log.lines(), None)
     last_line = next(log.newest(), None)
-    first = next((cast(RunLine, line) for line in log.lines() if is_top_run(line)), None)
+    first = next((line for line in log.lines() if is_top_run(line)), None)
     flights = log.in_flight()
     last = _last_run(log, flights)
     metrics = tip_after(last_line).metrics

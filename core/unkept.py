@@ -1,4 +1,5 @@
-"""A session of which nothing is kept: for a run without a store, and for a look at a kept one that leaves no trace."""
+"""A session of which nothing is kept: for a run without a store, and for a look at a kept one
+that leaves no trace."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext

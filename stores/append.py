@@ -15,12 +15,15 @@ _LOCK_SECONDS = 60.0
 
 
 def append_line(
-    path: str, lock: str, make: Callable[[Line | None], bytes | None], note: Callable[[Problem], None]
+    path: str,
+    lock: str,
+    make: Callable[[Line | None], bytes | None],
+    note: Callable[[Problem], None],
 ) -> bytes | None:
     """Append what `make` returns for the last line; return it once it is on disk.
 
-    A torn tail is healed first, and noted. Raises DamagedError if the last line cannot be built on, StoreError if
-    the new one could not be written; the file then is as it was.
+    A torn tail is healed first, and noted. Raises DamagedError if the last line cannot be built
+    on, StoreError if the new one could not be written; the file then is as it was.
     """
     while True:
         with hold(lock, path, Waiting(_LOCK_SECONDS)) as held, storing("write", path):
@@ -82,8 +85,8 @@ def _write(fd: int, size: int, data: bytes, path: str) -> None:
 def _heal(fd: int, path: str, note: Callable[[Problem], None]) -> int:
     """Make the file end with a newline, and return its size.
 
-    A whole line that only lacks its newline gets it; anything else after the last newline was torn by a crash, and
-    is moved to a file of its own.
+    A whole line that only lacks its newline gets it; anything else after the last newline was
+    torn by a crash, and is moved to a file of its own.
     """
     size = os.fstat(fd).st_size
     if size == 0 or read_at(fd, size - 1, 1) == b"\n":

@@ -1,7 +1,7 @@
 """Files that hold what was paid for: opened without trust in what stands at their path.
 
-Whoever can write to a store's folder can plant links, pipes or other people's files in it. Nothing here follows,
-blocks on, or writes to such a thing.
+Whoever can write to a store's folder can plant links, pipes or other people's files in it.
+Nothing here follows, blocks on, or writes to such a thing.
 """
 
 import fcntl
@@ -37,10 +37,11 @@ def _hint(error: OSError, path: str) -> str | None:
 
 
 def open_private(path: str, flags: int) -> int:
-    """Open a file of one's own, 0600 whatever the umask, and return its descriptor, which is never 0, 1 or 2.
+    """Open a file of one's own, 0600 whatever the umask, and return its descriptor, which is
+    never 0, 1 or 2.
 
-    Raises OSError as `open` does, and StoreError where the path is a link, a pipe, a folder, has a second name,
-    or belongs to somebody else.
+    Raises OSError as `open` does, and StoreError where the path is a link, a pipe, a folder, has
+    a second name, or belongs to somebody else.
     """
     try:
         fd = above_stdio(os.open(path, flags | _FLAGS, 0o600))
@@ -60,7 +61,8 @@ def open_private(path: str, flags: int) -> int:
 
 
 def above_stdio(fd: int) -> int:
-    """Return a descriptor of the same file above 2: with stdout closed, `open` would hand out number 1."""
+    """Return a descriptor of the same file above 2: with stdout closed, `open` would hand out
+    number 1."""
     if fd >= _FIRST_FREE:
         return fd
     try:
@@ -79,7 +81,8 @@ def _refuse_strange(path: str, status: os.stat_result) -> None:
 
 
 def open_to_read(path: str) -> int | None:
-    """Open a regular file for reading; return None if it does not exist. Raises StoreError otherwise."""
+    """Open a regular file for reading; return None if it does not exist. Raises StoreError
+    otherwise."""
     with storing("read", path):
         try:
             fd = above_stdio(os.open(path, os.O_RDONLY | _FLAGS))
@@ -143,7 +146,8 @@ def sync_folder(path: str) -> None:
 
 
 def replace_file(path: str, data: bytes, mode: int = 0o600) -> None:
-    """Put `data` in place of a file's content in one step. For what can be made anew: it is not synced."""
+    """Put `data` in place of a file's content in one step. For what can be made anew: it is not
+    synced."""
     draft = f"{path}.{os.getpid()}.new"
     fd = above_stdio(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS, mode))
     try:

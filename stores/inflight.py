@@ -1,7 +1,7 @@
 """Runs under way: a file each, beside the session, locked as long as its process lives.
 
-The first line holds the intent, the others are its notes (see `core/flight`). Who can lock such a file knows that its
-owner is dead: no pid is ever guessed.
+The first line holds the intent, the others are its notes (see `core/flight`). Who can lock such a
+file knows that its owner is dead: no pid is ever guessed.
 """
 
 import fcntl
@@ -23,7 +23,8 @@ _SUFFIX = ".part"
 
 
 class FlightFile:
-    """The record of a run under way. Notes survive the death of the process, not that of the machine."""
+    """The record of a run under way. Notes survive the death of the process, not that of the
+    machine."""
 
     def __init__(self, path: str, fd: int) -> None:
         self._path = path
@@ -31,7 +32,8 @@ class FlightFile:
         self._whole = True
 
     def note(self, note: dict[str, Any]) -> None:
-        """Write one note. On a full disk the run goes on without further notes: it is already paid for."""
+        """Write one note. On a full disk the run goes on without further notes: it is already
+        paid for."""
         if not self._whole:
             return
         try:
@@ -51,7 +53,8 @@ class FlightFile:
 
 
 def begin(folder: str, intent: RunLine, after: int) -> FlightFile:
-    """Make the record of a run that begins after line `after`, durable on return. Raises StoreError."""
+    """Make the record of a run that begins after line `after`, durable on return. Raises
+    StoreError."""
     from filelock import lock_descriptor
 
     make_folder(folder)
@@ -95,7 +98,8 @@ def any_record(folder: str) -> bool:
 
 
 def dead_records(folder: str) -> Iterator[tuple[str, int]]:
-    """Yield `(path, descriptor)` of each record whose owner is dead, locked while the caller works on it."""
+    """Yield `(path, descriptor)` of each record whose owner is dead, locked while the caller
+    works on it."""
     from filelock import lock_descriptor
 
     for path in _paths(folder):
@@ -111,7 +115,8 @@ def dead_records(folder: str) -> Iterator[tuple[str, int]]:
 
 
 def read_record(fd: int) -> tuple[RunLine, int] | None:
-    """Return the line of a dead run and the seq that it began after; None if the record cannot be read."""
+    """Return the line of a dead run and the seq that it began after; None if the record cannot be
+    read."""
     raw = os.pread(fd, os.fstat(fd).st_size, 0)
     notes = [note for note in map(_decode, raw.split(b"\n")[:-1]) if note is not None]
     try:
@@ -132,7 +137,8 @@ def _paths(folder: str) -> Iterator[str]:
 
 
 def _may_share(fd: int) -> bool:
-    """Tell whether nobody has the file locked. filelock only takes exclusive locks, and a reader takes none."""
+    """Tell whether nobody has the file locked. filelock only takes exclusive locks, and a reader
+    takes none."""
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -4,10 +4,8 @@ import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import cast
 
 from clew.core.ids import digest, is_generated, is_session_id, user_folder
-from clew.core.lines import SessionLine
 from clew.core.session import name_draft
 from clew.core.store import SessionLog, Waiting
 
@@ -73,9 +71,7 @@ class JsonlStore:
         return None if anywhere is None else (anywhere, False)
 
     @contextmanager
-    def claim(
-        self, run_id: str, session_id: str, user_id: str, waiting: Waiting
-    ) -> Iterator[str]:
+    def claim(self, run_id: str, session_id: str, user_id: str, waiting: Waiting) -> Iterator[str]:
         """Have a caller's run id to oneself; gives the session that it belongs to."""
         folder = os.path.join(self._folder(user_id), ".runs")
         make_folder(folder)
@@ -105,8 +101,8 @@ class JsonlStore:
     def _named(self, user_id: str) -> Iterator[tuple[str, str]]:
         for log in self.sessions(user_id):
             for line in log.newest():
-                if line["type"] == "session" and cast(SessionLine, line).get("name"):
-                    yield log.session_id, str(cast(SessionLine, line)["name"])
+                if line["type"] == "session" and line.get("name"):
+                    yield log.session_id, str(line["name"])
                     break
 
     def _files(self, user_id: str) -> Iterator[tuple[int, str]]:
@@ -132,4 +128,3 @@ def _claimed(path: str, run_id: str) -> str | None:
         return str(claim["session_id"]) if claim["run_id"] == run_id else None
     except (ValueError, LookupError, TypeError):
         return None
-

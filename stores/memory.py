@@ -12,7 +12,7 @@ from clew.core.errors import BusyError, ConflictError
 from clew.core.flight import draft_of, interrupted_line
 from clew.core.ids import is_generated
 from clew.core.lines import Line, RunLine
-from clew.core.session import Drafter, name_draft, seal, tip_after
+from clew.core.session import Drafter, always, name_draft, seal, tip_after
 from clew.core.store import Flight, Holder, InFlight, Problem, SessionLog, Waiting
 
 _SAY_AFTER = 1.0
@@ -155,8 +155,7 @@ class MemoryLog:
         """Store the dead runs in flight as INTERRUPTED."""
         recovered: list[Line] = []
         for flight in [flight for flight in self._flights if not flight.running]:
-            draft = draft_of(flight.line())
-            line = self.append(lambda _tip, draft=draft: draft)
+            line = self.append(always(draft_of(flight.line())))
             recovered += [line] if line is not None else []
             self._flights.remove(flight)
         return recovered

@@ -32,7 +32,9 @@ class NameIndex:
         """Return the session of this name."""
         name = _normal(name)
         if not self._ready():
-            return next((session for session, known in self._scan() if _normal(known) == name), None)
+            return next(
+                (session for session, known in self._scan() if _normal(known) == name), None
+            )
         session = self._read("name", name)
         return session if session is not None and self.name(session) == name else None
 
@@ -43,7 +45,8 @@ class NameIndex:
         return self._read("session", session)
 
     def give(self, session: str, name: str, store: Callable[[str], None]) -> None:
-        """Name a session: `store` writes the line. Raises ConflictError if another session has the name."""
+        """Name a session: `store` writes the line. Raises ConflictError if another session has
+        the name."""
         name = _normal(name)
         make_folder(self._folder)
         with hold(os.path.join(self._folder, "lock"), "the name index", Waiting(_LOCK_SECONDS)):

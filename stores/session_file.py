@@ -3,12 +3,13 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import cast
+from functools import partial
 
 from clew.core.clock import now
 from clew.core.errors import DamagedError
+from clew.core.flight import draft_of
 from clew.core.lines import Line, RunLine, decode, encode
-from clew.core.session import Drafter, seal, tip_after
+from clew.core.session import Drafter, always, seal, tip_after
 from clew.core.store import Flight, InFlight, Problem, Waiting
 
 from . import inflight
@@ -19,7 +20,8 @@ from .tail import backwards, forwards, line_number
 
 
 class SessionFile:
-    """Keeps the promises of `SessionLog` with a file, two locks, and a folder for what is in flight."""
+    """Keeps the promises of `SessionLog` with a file, two locks, and a folder for what is in
+    flight."""
 
     def __init__(
         self, folder: str, session_id: str, user_id: str, used: Callable[[str], None]
@@ -43,7 +45,7 @@ class SessionFile:
         """Yield the lines, oldest first."""
         with self._reading() as (fd, size):
             for number, raw in forwards(fd, size):
-                line = self._decoded(raw, lambda number=number: number)
+                line = self._decoded(raw, partial(int, number))
                 if line is not None:
                     yield line
 
@@ -51,7 +53,7 @@ class SessionFile:
         """Yield the lines, newest first, reading no more of the file than is consumed."""
         with self._reading() as (fd, size):
             for offset, raw in backwards(fd, size):
-                line = self._decoded(raw, lambda offset=offset: line_number(fd, offset))
+                line = self._decoded(raw, partial(line_number, fd, offset))
                 if line is not None:
                     yield line
 
@@ -102,8 +104,6 @@ class SessionFile:
 
     def recover(self) -> list[Line]:
         """Store the dead runs in flight as INTERRUPTED, each exactly once."""
-        from clew.core.flight import draft_of
-
         recovered: list[Line] = []
         for path, fd in inflight.dead_records(self._flights):
             record = inflight.read_record(fd)
@@ -113,8 +113,7 @@ class SessionFile:
                 continue
             run, after = record
             if not self._stored(run["run_id"], after, None):
-                draft = draft_of(run)
-                line = self.append(lambda _tip, draft=draft: draft)
+                line = self.append(always(draft_of(run)))
                 recovered += [line] if line is not None else []
             os.unlink(path)
         return recovered
@@ -124,7 +123,7 @@ class SessionFile:
         for count, line in enumerate(self.newest()):
             if (line["seq"] or 0) <= after or count == most:
                 return False
-            if line["type"] == "run" and cast(RunLine, line)["run_id"] == run_id:
+            if line["type"] == "run" and line["run_id"] == run_id:
                 return True
         return False
 

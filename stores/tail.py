@@ -11,7 +11,8 @@ _LARGEST = 1 << 17
 
 
 def backwards(fd: int, size: int) -> Iterator[tuple[int, bytes]]:
-    """Yield `(offset, line)` of the first `size` bytes, the last line first, without its newline."""
+    """Yield `(offset, line)` of the first `size` bytes, the last line first, without its
+    newline."""
     position, step = size, _SMALLEST
     ended = False
     parts: list[bytes] = []
