@@ -1,0 +1,183 @@
+"""What tests share: the installed `clew` in a world of its own, recorded answers, a provider, jq."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.provider import Provider
+
+CLEW = Path(sys.executable).with_name("clew")
+MODELS = os.environ.get("CLEW_TEST_MODELS", "")
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a command ended and what it wrote."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """The one JSON value on stdout."""
+        return json.loads(self.out)
+
+    @property
+    def lines(self) -> list[Any]:
+        """The JSON values on stdout, one a line."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+class Clew:
+    """Runs the installed command with a home, a configuration and an environment of its own."""
+
+    def __init__(self, folder: Path) -> None:
+        self.cwd = folder / "work"
+        self.home = folder / "data" / "clew"
+        self.config = folder / "config" / "clew"
+        self.cwd.mkdir(parents=True)
+        self.env = {
+            "PATH": f"{CLEW.parent}:{os.environ['PATH']}",
+            "HOME": str(folder),
+            "XDG_DATA_HOME": str(folder / "data"),
+            "XDG_CONFIG_HOME": str(folder / "config"),
+            "LANG": "C.UTF-8",
+            "COLUMNS": "80",
+        }
+
+    def __call__(
+        self,
+        *arguments: str | bytes,
+        stdin: str | bytes | None = None,
+        env: Mapping[str, str] | None = None,
+        code: int | None = 0,
+        cwd: Path | None = None,
+    ) -> Result:
+        """Run to the end; the exit code has to be `code`, unless that is None."""
+        raw = stdin.encode() if isinstance(stdin, str) else stdin
+        done = subprocess.run(
+            [CLEW, *arguments],
+            input=raw,
+            stdin=subprocess.DEVNULL if raw is None else None,
+            capture_output=True,
+            env=self.env | dict(env or {}),
+            cwd=cwd or self.cwd,
+            timeout=60,
+            check=False,
+        )
+        result = Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert code is None or result.code == code, (arguments, result)
+        assert "Traceback" not in result.out + result.err
+        return result
+
+    def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
+        """Start and return the process; stdout and stderr are pipes unless said otherwise."""
+        defaults: dict[str, Any] = {
+            "stdin": subprocess.DEVNULL,
+            "stdout": subprocess.PIPE,
+            "stderr": subprocess.PIPE,
+            "env": self.env | options.pop("env", {}),
+            "cwd": self.cwd,
+        }
+        return subprocess.Popen([CLEW, *arguments], **defaults | options)
+
+    def shell(self, script: str, code: int | None = 0) -> Result:
+        """Run a bash script in which `clew` is the installed command."""
+        done = subprocess.run(
+            ["bash", "-c", script],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            env=self.env,
+            cwd=self.cwd,
+            timeout=60,
+            check=False,
+        )
+        result = Result(done.returncode, done.stdout.decode(), done.stderr.decode())
+        assert code is None or result.code == code, (script, result)
+        return result
+
+    def recording(self, *pairs: tuple[str, str], name: str = "recording.jsonl") -> str:
+        """Write recorded answers to a file and return the name of the model that plays them."""
+        path = self.cwd.parent / name
+        records = [json.dumps({"input": asked, "content": answer}) for asked, answer in pairs]
+        path.write_text("".join(f"{record}\n" for record in records))
+        return f"replay:{path}"
+
+    def session_file(self, session: str, user: str = "default") -> Path:
+        """Return where a session's lines are."""
+        return self.home / "users" / user / f"{session}.jsonl"
+
+    def stored(self, session: str, user: str = "default") -> list[Any]:
+        """Return a session's lines, read without clew."""
+        raw = self.session_file(session, user).read_bytes()
+        assert raw.endswith(b"\n")
+        return [json.loads(line) for line in raw.splitlines()]
+
+
+@pytest.fixture
+def clew(tmp_path: Path) -> Clew:
+    """The installed command in an empty world."""
+    return Clew(tmp_path)
+
+
+@pytest.fixture
+def model(clew: Clew) -> str:
+    """A model that answers `one` … `five` with `answer one` …, and `hi` with `hello`."""
+    words = ("one", "two", "three", "four", "five")
+    return clew.recording(("hi", "hello"), *((word, f"answer {word}") for word in words))
+
+
+@pytest.fixture
+def provider(clew: Clew) -> Iterator[Provider]:
+    """A provider on loopback; `openai/test-model` is its model."""
+    with Provider() as server:
+        clew.env |= {"OPENAI_API_BASE": server.url, "OPENAI_API_KEY": "sk-CANARY-0123456789"}
+        yield server
+
+
+@pytest.fixture
+def embedded(clew: Clew) -> Clew:
+    """A home in which the embedded model is installed."""
+    weights = Path(MODELS) / "smollm2.gguf"
+    if not weights.is_file():
+        pytest.fail("the embedded model is not there: run the tests with `make test`")
+    folder = clew.home / "models"
+    folder.mkdir(parents=True, mode=0o700)
+    (folder / "smollm2.gguf").symlink_to(weights)
+    return clew
+
+
+def jq(program: str, text: str, *flags: str) -> str:
+    """Return what jq makes of a text: the program where it is installed, else its library."""
+    if shutil.which("jq"):
+        done = subprocess.run(
+            ["jq", *flags, "-c", program], input=text, capture_output=True, text=True, check=True
+        )
+        return done.stdout
+    import jq as library
+
+    found = library.compile(program).input_text(text).all()
+    raw = "-r" in flags
+    return "".join(f"{x if raw and isinstance(x, str) else json.dumps(x)}\n" for x in found)
+
+
+def eventually(check: Callable[[], Any], seconds: float = 10.0) -> Any:
+    """Return what `check` gives as soon as it is true; fail if it never is."""
+    end = time.monotonic() + seconds
+    while not (found := check()):
+        assert time.monotonic() < end, "it did not happen in time"
+        time.sleep(0.01)
+    return found
+
+
+__all__: Sequence[str] = ("Clew", "Result", "eventually", "jq")
