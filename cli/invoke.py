@@ -64,7 +64,7 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
         live.end()
     if target.new and not options["no_store"]:
         app.note(f"session {result.session_id}")
-    _say_what_was_left_out(app, result)
+    _say_what_was_found(app, result)
     return _show(app, result, live, options)
 
 
@@ -234,7 +234,11 @@ def _preview(agent: "Agent", prompt: str, how: "Invocation", options: RunOptions
     return 0
 
 
-def _say_what_was_left_out(app: App, result: "RunOutput") -> None:
+def _say_what_was_found(app: App, result: "RunOutput") -> None:
+    for problem in result.problems:
+        output.note(str(problem))
+    for run in result.recovered:
+        output.note(f"run {run['run_id']} had died and was stored as INTERRUPTED")
     left = result.line["history"]["left_out"]
     if left:
         turns = "turn" if left == 1 else "turns"

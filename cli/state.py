@@ -197,7 +197,8 @@ def _change(
     owner = app.user(user or place.user)
     ref = session or place.session
     log = _created(app, ref, owner) if create else app.choose(ref, owner)
-    log.recover()
+    for run in log.recover():
+        output.note(f"run {run['run_id']} had died and was stored as INTERRUPTED")
     by = os.environ.get("CLEW_RUN") or None
     line = log.append(state_draft(change, by=by, only_if=if_seq, create=create))
     app.warn_of_problems(log)

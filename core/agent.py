@@ -121,24 +121,27 @@ class Agent:
     def invoke(self, input: str, how: Invocation) -> RunOutput:
         """Run as `run` does, with every detail in one object."""
         order, log = self._prepare(input, how)
-        if how.session_name is not None and how.store is not None and how.keep:
-            how.store.rename(log.session_id, how.user_id, how.session_name)
         if how.run_id is None or how.store is None or not how.keep:
             return self._in_turn(order, log, how)
         with how.store.claim(how.run_id, log.session_id, how.user_id, how.waiting) as owner:
             if owner != log.session_id:
                 raise ConflictError(f"run id {how.run_id!r} is taken, in session {owner}")
-            log.recover()
-            earlier = follow(log, how.run_id)
-            if earlier is None:
-                return self._in_turn(order, log, how)
-            files = [item.record for item in order.files]
-            same_question(
-                earlier.first, input_text=order.input, files=files, kind=_KIND, name=self.name
-            )
-            again = replace(how, resume=earlier.first["run_id"])
-            bare = replace(order, run_id=new_id(), input="", files=())
-            return self._in_turn(bare, log, again)
+            return self._once(order, log, how)
+
+    def _once(self, order: Order, log: SessionLog, how: Invocation) -> RunOutput:
+        """Run, unless the run's id is in the session already: then tell or go on with that run."""
+        log.recover()
+        earlier = follow(log, order.run_id)
+        if earlier is None:
+            return self._in_turn(order, log, how)
+        files = [item.record for item in order.files]
+        same_question(
+            earlier.first, input_text=order.input, files=files, kind=_KIND, name=self.name
+        )
+        if earlier.done:
+            return RunOutput(earlier.tip, repeated=True)
+        again = replace(how, resume=order.run_id)
+        return self._in_turn(replace(order, run_id=new_id(), input="", files=()), log, again)
 
     def preview(self, input: str, how: Invocation) -> Plan:
         """Return what `invoke` would send now. Writes nothing and waits for nobody."""
@@ -146,18 +149,23 @@ class Agent:
         if how.resume is not None:
             chain = _known(follow(log, how.resume), how.resume)
             order = replace(order, resumes=chain.tip)
-        return plan(order, log)
+        return plan(_sized(order), log)
 
     def _in_turn(self, order: Order, log: SessionLog, how: Invocation) -> RunOutput:
+        # A litellm model takes seconds to be loaded: not while others wait for the turn.
+        order = _sized(order)
         serial = order.history.on or how.serial or how.resume is not None
         with log.turn(order.run_id, how.waiting) if serial else nullcontext():
-            log.recover()
+            recovered = log.recover()
             if how.resume is not None:
                 chain = _known(follow(log, how.resume), how.resume)
                 if chain.done:
                     return RunOutput(chain.tip, repeated=True)
                 order = replace(order, resumes=chain.tip)
-            return perform(order, log, how.on_event, how.shield)
+            if how.session_name is not None and how.store is not None and how.keep:
+                how.store.rename(log.session_id, how.user_id, how.session_name)
+            result = perform(order, log, how.on_event, how.shield)
+        return replace(result, recovered=tuple(recovered), problems=tuple(log.problems))
 
     def _prepare(self, input: str, how: Invocation) -> tuple[Order, SessionLog]:
         user = ids.user_id(how.user_id)
@@ -168,15 +176,13 @@ class Agent:
         if how.resume is None and not text.strip() and not files:
             raise UsageError("the prompt is empty", hint="say what to send to the model")
         model = self._model(how)
-        window = model.window
-        policy = how.history or self._policy()
         order = Order(
             model=model,
             run_id=run,
             input=text,
             files=files,
             system=storable(self.system) if self.system else None,
-            history=replace(policy, window=window),
+            history=how.history or self._policy(),
             change=how.change,
             schema=self.output_schema,
             model_options=self.options,
@@ -207,6 +213,11 @@ class Agent:
             runs=self.num_history_runs,
             messages=self.num_history_messages,
         )
+
+
+def _sized(order: Order) -> Order:
+    """Return the order with the model's window; raise NotFoundError for a model nobody has."""
+    return replace(order, history=replace(order.history, window=order.model.window))
 
 
 def _known(chain: Chain | None, run_id: str) -> Chain:

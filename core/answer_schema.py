@@ -2,6 +2,7 @@
 
 import importlib
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -77,14 +78,16 @@ def _short_form(text: str) -> dict[str, Any]:
 
 def _schema_of_class(name: str) -> dict[str, Any]:
     module_name, _, class_name = name.partition(":")
-    if "" not in sys.path:
-        sys.path.insert(0, "")
+    # Last, and for this one import only: a file of this folder must not stand in for a library.
+    sys.path.append(os.getcwd())
     try:
         schema = getattr(importlib.import_module(module_name), class_name).model_json_schema()
     except Exception as error:
         raise UsageError(
             f"--schema {name}: {error}", hint="name a pydantic model, as module:Class"
         ) from None
+    finally:
+        sys.path.pop()
     if not isinstance(schema, dict):
         raise UsageError(f"--schema {name}: that is not a pydantic model")
     return schema

@@ -20,7 +20,7 @@
 `Cancelled` stands outside: like KeyboardInterrupt it is nobody's to catch by accident.
 """
 
-from typing import TypedDict
+from .typed import TypedDict
 
 
 class ErrorRecord(TypedDict):

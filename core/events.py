@@ -2,11 +2,12 @@
 line."""
 
 from collections.abc import Callable
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, Literal, NotRequired
 
 from .clock import now
 from .errors import ErrorRecord
 from .lines import RunLine, Status
+from .typed import TypedDict
 
 EventName = Literal[
     "RunStarted",

@@ -5,10 +5,11 @@ makes the published JSON Schema, and the strict check of `verify`, from these sa
 """
 
 import json
-from typing import Any, Literal, NoReturn, TypedDict, cast
+from typing import Any, Literal, NoReturn, cast
 
 from .errors import DamagedError, ErrorRecord
 from .messages import Message
+from .typed import TypedDict
 from .usage import RunMetrics, SessionMetrics, Totals
 
 VERSION = 1

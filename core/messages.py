@@ -1,6 +1,8 @@
 """Chat messages as a model sees them."""
 
-from typing import Literal, NotRequired, TypedDict
+from typing import Literal, NotRequired
+
+from .typed import TypedDict
 
 
 class ToolFunction(TypedDict):

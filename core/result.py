@@ -20,6 +20,7 @@ from .errors import (
 )
 from .lines import RunLine, State, Status
 from .messages import Message
+from .store import Problem
 from .usage import RunMetrics
 
 _CLASSES: dict[str, type[ClewError]] = {
@@ -47,12 +48,15 @@ class RunOutput:
 
     `line` is the run as it was stored; where nothing was stored, its `seq` is null. `store_error`
     tells why a line could not be stored, `repeated` that the run had been made before and nothing
-    was called.
+    was called. `recovered` are runs that were found dead and stored before this one, `problems`
+    what was skipped or moved aside in the session.
     """
 
     line: RunLine
     store_error: ClewError | None = None
     repeated: bool = False
+    recovered: tuple[RunLine, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
     @property
     def run_id(self) -> str:

@@ -130,7 +130,7 @@ class SessionLog(Protocol):
     def in_flight(self) -> list[InFlight]:
         """Return the runs that have no line yet, oldest first. Writes nothing."""
 
-    def recover(self) -> list[Line]:
+    def recover(self) -> list[RunLine]:
         """Store the dead runs in flight as INTERRUPTED, each exactly once, and return their
         lines."""
 

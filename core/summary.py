@@ -1,10 +1,11 @@
 """What a list of sessions says of each: read from its ends, never from its middle."""
 
-from typing import Any, TypedDict
+from typing import Any
 
 from .lines import RunLine, Status
 from .session import is_top_run, tip_after
 from .store import InFlight, SessionLog, Store
+from .typed import TypedDict
 
 
 class SessionSummary(TypedDict):

@@ -63,7 +63,7 @@ class UnkeptLog:
         """Return what is in flight in the session behind."""
         return self._behind.in_flight() if self._behind else []
 
-    def recover(self) -> list[Line]:
+    def recover(self) -> list[RunLine]:
         """Recover nothing."""
         return []
 

@@ -1,7 +1,9 @@
 """Tokens, cost and time: of one model call, of a run, of a session."""
 
 from collections.abc import Iterable
-from typing import Literal, TypedDict
+from typing import Literal
+
+from .typed import TypedDict
 
 
 class Usage(TypedDict):

@@ -1,7 +1,8 @@
-"""Runs under way: a file each, beside the session, locked as long as its process lives.
+"""Runs under way: a file each, locked as long as its process lives.
 
-The first line holds the intent, the others are its notes (see `core/flight`). Who can lock such a
-file knows that its owner is dead: no pid is ever guessed.
+The files of one session begin with its `stem`: the user's folder for them, the session's id, and a
+character that no id has. The first line holds the intent, the others are its notes (see
+`core/flight`). Who can lock such a file knows that its owner is dead: no pid is ever guessed.
 """
 
 import fcntl
@@ -52,13 +53,14 @@ class FlightFile:
         os.close(self._fd)
 
 
-def begin(folder: str, intent: RunLine, after: int) -> FlightFile:
+def begin(stem: str, intent: RunLine, after: int) -> FlightFile:
     """Make the record of a run that begins after line `after`, durable on return. Raises
     StoreError."""
     from filelock import lock_descriptor
 
+    folder = os.path.dirname(stem)
     make_folder(folder)
-    path = os.path.join(folder, digest(intent["run_id"]) + _SUFFIX)
+    path = stem + digest(intent["run_id"]) + _SUFFIX
     draft = f"{path}.{os.getpid()}.new"
     with storing("write", path):
         fd = open_private(draft, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL)
@@ -76,10 +78,10 @@ def begin(folder: str, intent: RunLine, after: int) -> FlightFile:
     return FlightFile(path, fd)
 
 
-def read_all(folder: str) -> list[InFlight]:
+def read_all(stem: str) -> list[InFlight]:
     """Return the runs in flight, oldest first. Writes nothing, needs no permission to write."""
     found: list[InFlight] = []
-    for path in _paths(folder):
+    for path in _paths(stem):
         fd = open_to_read(path)
         if fd is None:
             continue
@@ -92,17 +94,17 @@ def read_all(folder: str) -> list[InFlight]:
     return sorted(found, key=lambda flight: flight.line["started_at"])
 
 
-def any_record(folder: str) -> bool:
+def any_record(stem: str) -> bool:
     """Tell whether there is a run in flight."""
-    return next(_paths(folder), None) is not None
+    return next(_paths(stem), None) is not None
 
 
-def dead_records(folder: str) -> Iterator[tuple[str, int]]:
+def dead_records(stem: str) -> Iterator[tuple[str, int]]:
     """Yield `(path, descriptor)` of each record whose owner is dead, locked while the caller
     works on it."""
     from filelock import lock_descriptor
 
-    for path in _paths(folder):
+    for path in _paths(stem):
         try:
             fd = open_private(path, os.O_RDWR)
         except FileNotFoundError:
@@ -126,13 +128,14 @@ def read_record(fd: int) -> tuple[RunLine, int] | None:
         return None
 
 
-def _paths(folder: str) -> Iterator[str]:
+def _paths(stem: str) -> Iterator[str]:
+    folder, session = os.path.split(stem)
     try:
         names = sorted(os.listdir(folder))
     except (FileNotFoundError, NotADirectoryError):
         return
     for name in names:
-        if name.endswith(_SUFFIX):
+        if name.startswith(session) and name.endswith(_SUFFIX):
             yield os.path.join(folder, name)
 
 

@@ -151,12 +151,12 @@ class MemoryLog:
         """Return the runs that have no line yet, oldest first."""
         return [InFlight(flight.line(), flight.running) for flight in self._flights]
 
-    def recover(self) -> list[Line]:
+    def recover(self) -> list[RunLine]:
         """Store the dead runs in flight as INTERRUPTED."""
-        recovered: list[Line] = []
+        recovered: list[RunLine] = []
         for flight in [flight for flight in self._flights if not flight.running]:
             line = self.append(always(draft_of(flight.line())))
-            recovered += [line] if line is not None else []
+            recovered += [cast(RunLine, line)] if line is not None else []
             self._flights.remove(flight)
         return recovered
 

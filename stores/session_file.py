@@ -4,6 +4,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from functools import partial
+from typing import cast
 
 from clew.core.clock import now
 from clew.core.errors import DamagedError
@@ -102,9 +103,9 @@ class SessionFile:
         flights = inflight.read_all(self._flights)
         return [flight for flight in flights if not self._stored(flight.line["run_id"], 0, 50)]
 
-    def recover(self) -> list[Line]:
+    def recover(self) -> list[RunLine]:
         """Store the dead runs in flight as INTERRUPTED, each exactly once."""
-        recovered: list[Line] = []
+        recovered: list[RunLine] = []
         for path, fd in inflight.dead_records(self._flights):
             record = inflight.read_record(fd)
             if record is None:
@@ -114,7 +115,7 @@ class SessionFile:
             run, after = record
             if not self._stored(run["run_id"], after, None):
                 line = self.append(always(draft_of(run)))
-                recovered += [line] if line is not None else []
+                recovered += [cast(RunLine, line)] if line is not None else []
             os.unlink(path)
         return recovered
 
@@ -129,7 +130,7 @@ class SessionFile:
 
     @property
     def _flights(self) -> str:
-        return f"{self._stem}.inflight"
+        return os.path.join(self._folder, ".inflight", f"{self.session_id}~")
 
     @contextmanager
     def _reading(self) -> Iterator[tuple[int, int]]:
