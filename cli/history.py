@@ -2,8 +2,8 @@
 
 import json
 from collections.abc import Iterable, Iterator
-from itertools import islice
-from typing import Any
+from itertools import chain, islice
+from typing import Any, TypeVar
 
 import click
 
@@ -16,6 +16,7 @@ from .options import COUNT_OR_ALL, SINCE, json_option, session_option, user_opti
 
 _STATUSES = ("COMPLETED", "PAUSED", "CANCELLED", "ERROR", "INTERRUPTED")
 _DEFAULT_COUNT = 10
+L = TypeVar("L", bound=Line)
 
 
 @click.command("history", short_help="Show what was said in a session.")
@@ -61,13 +62,13 @@ def command(
     """
     app.quiet = quiet
     log = app.choose(session, app.user(user))
-    wanted = _Wanted(run_id, status.upper() if status else None, since, grep)
-    raw = as_json or messages or all_lines
-    limit = _limit(count, raw)
+    family = _family(log, run_id) if run_id is not None else None
+    wanted = _Wanted(family, status.upper() if status else None, since, grep)
+    limit = _limit(count, as_json or messages or all_lines)
     if as_sent is not None:
         _print_messages(_as_sent(log, as_sent))
     elif all_lines:
-        for line in _newest_first(islice(_all_lines(log), limit)):
+        for line in _newest(_all_lines(log), wanted, limit):
             output.line(line)
     else:
         _print_runs(log, wanted, limit, as_json=as_json, messages=messages)
@@ -81,37 +82,38 @@ def _limit(count: str | None, raw: bool) -> int | None:
     return limit
 
 
-def _newest_first(lines: Iterable[Line]) -> list[Line]:
-    return list(lines)[::-1]
-
-
 class _Wanted:
-    """Which runs are asked for."""
+    """Which lines are asked for."""
 
     def __init__(
-        self, run_id: str | None, status: str | None, since: str | None, grep: str | None
+        self, family: set[str] | None, status: str | None, since: str | None, grep: str | None
     ) -> None:
-        self.run_id = run_id
-        self._status = status
+        self.status = status
+        self._family = family
         self._since = since
         self._grep = grep.lower() if grep else None
 
-    def has(self, run: RunLine) -> bool:
-        if self._status and run["status"] != self._status:
+    def has(self, line: Line) -> bool:
+        if self._since and line["created_at"] < self._since:
             return False
-        if self._since and run["created_at"] < self._since:
+        if line["type"] != "run":
+            return self._family is None and self.status is None and self._grep is None
+        if self._family is not None and line["run_id"] not in self._family:
             return False
-        return not self._grep or self._grep in f"{run['input']}\n{run['content']}".lower()
+        if self.status and line["status"] != self.status:
+            return False
+        return not self._grep or self._grep in f"{line['input']}\n{line['content']}".lower()
+
+
+def _newest(lines: Iterator[L], wanted: _Wanted, limit: int | None) -> list[L]:
+    """Return the newest of the lines that are wanted, oldest first."""
+    return list(islice(filter(wanted.has, lines), limit))[::-1]
 
 
 def _print_runs(
     log: SessionLog, wanted: _Wanted, limit: int | None, *, as_json: bool, messages: bool
 ) -> None:
-    runs = (run for run in _runs(log, wanted.run_id) if wanted.has(run))
-    chosen = list(islice(runs, limit))[::-1]
-    if wanted.run_id is not None and not chosen:
-        _unknown_run(log, wanted.run_id)
-    for run in chosen:
+    for run in _newest(_runs(log), wanted, limit):
         if as_json:
             output.line(run)
         elif messages:
@@ -121,22 +123,17 @@ def _print_runs(
             )
         else:
             output.result(output.shown(_for_people(run)))
-    if not as_json and not messages:
+    if not as_json and not messages and wanted.status is None:
         for flight in log.in_flight():
-            if flight.running and wanted.run_id in (None, flight.line["run_id"]):
+            if flight.running and wanted.has(flight.line):
                 output.result(output.shown(_under_way(flight.line)))
 
 
-def _runs(log: SessionLog, run_id: str | None) -> Iterator[RunLine]:
+def _runs(log: SessionLog) -> Iterator[RunLine]:
     """Yield the top-level runs, newest first; those found dead first of all."""
     from clew.core.session import is_top_run
 
-    family = _family(log, run_id) if run_id is not None else None
-    for line in _all_lines(log):
-        if is_top_run(line):
-            run = line
-            if family is None or run["run_id"] in family:
-                yield run
+    return filter(is_top_run, _all_lines(log))
 
 
 def _all_lines(log: SessionLog) -> Iterator[Line]:
@@ -149,11 +146,23 @@ def _all_lines(log: SessionLog) -> Iterator[Line]:
 
 def _family(log: SessionLog, run_id: str) -> set[str]:
     """Return the ids of a run and of those that went on with it."""
-    family = {run_id}
-    for line in log.lines():
+    family = {_run(log, run_id)["run_id"]}
+    for line in chain(log.lines(), (flight.line for flight in log.in_flight())):
         if line["type"] == "run" and line.get("resumes") in family:
             family.add(line["run_id"])
     return family
+
+
+def _run(log: SessionLog, run_id: str) -> RunLine:
+    """Return a run, stored or not; raise NotFoundError if the session has none of this id."""
+    from clew.core.errors import NotFoundError
+
+    for line in chain((flight.line for flight in log.in_flight()), log.newest()):
+        if line["type"] == "run" and line["run_id"] == run_id:
+            return line
+    raise NotFoundError(
+        f"session {log.session_id} has no run {run_id!r}", hint="`clew history` shows its runs"
+    )
 
 
 def _as_sent(log: SessionLog, run_id: str) -> Iterator[Any]:
@@ -161,10 +170,7 @@ def _as_sent(log: SessionLog, run_id: str) -> Iterator[Any]:
     from clew.core.history import conversation
     from clew.core.session import is_turn
 
-    run = next((run for run in _runs(log, run_id) if run["run_id"] == run_id), None)
-    if run is None:
-        _unknown_run(log, run_id)
-        return iter(())
+    run = _run(log, run_id)
     first, last = run["history"]["first_seq"], run["history"]["last_seq"]
     earlier: list[Any] = []
     if first is not None and last is not None:
@@ -178,14 +184,6 @@ def _as_sent(log: SessionLog, run_id: str) -> Iterator[Any]:
     lead = [message for message in run["messages"] if message["role"] == "system"]
     answered = own and own[-1]["role"] == "assistant"
     return iter([*lead, *earlier, *(own[:-1] if answered else own)])
-
-
-def _unknown_run(log: SessionLog, run_id: str) -> None:
-    from clew.core.errors import NotFoundError
-
-    raise NotFoundError(
-        f"session {log.session_id} has no run {run_id!r}", hint="`clew history` shows its runs"
-    )
 
 
 def _print_messages(messages: Iterable[Any]) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from clew.core.errors import StoreError, UsageError
+from clew.core.errors import Cancelled, StoreError, UsageError
 
 from . import output
 from .app import App
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from clew.core.agent import Agent, Invocation
     from clew.core.exchange import Limits
     from clew.core.history import HistoryPolicy
+    from clew.core.lines import RunLine
     from clew.core.result import RunOutput
     from clew.core.session import StateChange
     from clew.core.store import Waiting
@@ -43,7 +44,7 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
     """Run once, show it, and return the exit code."""
     from clew.core.agent import Agent
 
-    _check_output_file(options["output_file"])
+    _check_output_file(options)
     prompt = _prompt(app, target, options)
     if not prompt.strip() and target.resume is None and not options["files"]:
         raise UsageError("there is no prompt", hint='say what to send: clew run "…", or pipe it in')
@@ -60,8 +61,14 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
         return _preview(agent, prompt, how, options)
     try:
         result = agent.invoke(prompt, how)
-    finally:
+    except (Cancelled, KeyboardInterrupt):
         live.end()
+        _show_stopped(live.line, options)
+        raise
+    except BaseException:
+        live.end()
+        raise
+    live.end()
     if target.new and not options["no_store"]:
         app.note(f"session {result.session_id}")
     _say_what_was_found(app, result)
@@ -185,7 +192,7 @@ def _live(options: RunOptions) -> TextLive | JsonLive:
     plain = options["output_format"] in (None, "text") and options["output_file"] is None
     streams = options["stream"] if options["stream"] is not None else sys.stdout.isatty()
     prints = plain and streams and options["schema"] is None
-    return TextLive(prints=prints, verbose=options["verbose"])
+    return TextLive(prints=prints, quiet=options["quiet"], verbose=options["verbose"])
 
 
 def _invocation(
@@ -246,24 +253,35 @@ def _say_what_was_found(app: App, result: "RunOutput") -> None:
 
 
 def _show(app: App, result: "RunOutput", live: TextLive | JsonLive, options: RunOptions) -> int:
+    from clew.core.events import Announcer
+
     line = result.line
     completed = line["status"] == "COMPLETED"
     if options["output_format"] == "stream-json":
         if result.repeated:
-            output.record({"event": "RunCompleted", "session_id": result.session_id, "run": line})
+            Announcer(live, result.run_id, result.session_id).again(line)
     elif options["output_file"] is not None and completed:
         _write_file(options["output_file"], _result_text(result, options))
     elif options["output_format"] == "json":
         output.line(line)
     elif not live.started and (completed or result.store_error):
         output.answer(_result_text(result, options).rstrip("\n"))
-    if not app.quiet or line["error"] is not None:
+    if not app.quiet or line["exit_code"]:
         say_how_it_ended(line, repeated=result.repeated)
     if result.store_error is not None:
         output.complain(result.store_error)
     if app.settings.value("usage", True if options["usage"] else None):
         say_usage(line, app.settings.value("color", options["color"]))
     return result.exit_code
+
+
+def _show_stopped(line: "RunLine | None", options: RunOptions) -> None:
+    """Show a run that a signal stopped."""
+    if line is None:
+        return
+    if options["output_format"] == "json":
+        output.line(line)
+    say_how_it_ended(line, repeated=False)
 
 
 def _result_text(result: "RunOutput", options: RunOptions) -> str:
@@ -278,18 +296,28 @@ def _result_text(result: "RunOutput", options: RunOptions) -> str:
     return result.content.rstrip("\n") + "\n"
 
 
-def _check_output_file(path: str | None) -> None:
+def _check_output_file(options: RunOptions) -> None:
     """Refuse, before anything is paid for, a file that could not be written afterwards."""
-    if path is None:
+    path = options["output_file"]
+    if path is not None and options["output_format"] == "stream-json":
+        raise UsageError("-O takes an answer, not a stream of events", hint="redirect stdout")
+    if path is None or _is_special(path):
         return
     folder = os.path.dirname(path) or "."
     if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
         raise UsageError(f"-O: cannot write {path!r}", hint="name a file in a folder that exists")
 
 
+def _is_special(path: str) -> bool:
+    """Tell whether this is a pipe or a device: it is written to, never put another file in place
+    of."""
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
 def _write_file(path: str, text: str) -> None:
     from clew.stores.files import replace_file
 
+    data = text.encode("utf-8", "replace")
     try:
         mode = os.stat(path).st_mode & 0o777
     except OSError:
@@ -297,7 +325,11 @@ def _write_file(path: str, text: str) -> None:
         os.umask(umask)
         mode = 0o666 & ~umask
     try:
-        replace_file(os.path.realpath(path), text.encode("utf-8", "replace"), mode)
+        if _is_special(path):
+            with open(path, "wb") as file:
+                file.write(data)
+        else:
+            replace_file(os.path.realpath(path), data, mode)
     except OSError as error:
         output.answer(text)
         raise StoreError(f"cannot write {path}: {error.strerror}") from None

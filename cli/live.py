@@ -9,18 +9,21 @@ from . import output
 class TextLive:
     """Prints the answer's text as it comes, and ends it with exactly one newline."""
 
-    def __init__(self, *, prints: bool, verbose: bool) -> None:
+    def __init__(self, *, prints: bool, quiet: bool, verbose: bool) -> None:
         self._prints = prints
+        self._quiet = quiet
         self._verbose = verbose
         self._held = ""
         self.started = False
+        self.line: RunLine | None = None
 
     def __call__(self, event: Event) -> None:
-        """Take an event."""
+        """Take an event; the last one leaves the run's line in `line`."""
+        self.line = event.get("run")
         match event["event"]:
             case "RunContent" if self._prints:
                 self._text(event["content"])
-            case "ModelRequestError":
+            case "ModelRequestError" if not self._quiet:
                 wait = f"; asking again in {event['retry_in']:.1f} s"
                 output.note(f"{event['error']['message']}{wait}")
             case "ModelRequestStarted" if self._verbose:
@@ -47,9 +50,11 @@ class JsonLive:
     """Prints every event as a line of JSON."""
 
     started = True
+    line: RunLine | None = None
 
     def __call__(self, event: Event) -> None:
-        """Take an event."""
+        """Take an event; the last one leaves the run's line in `line`."""
+        self.line = event.get("run")
         output.record(event)
 
     def end(self) -> None:

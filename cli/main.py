@@ -1,5 +1,6 @@
 """The `clew` command: which commands there are, and the one place where errors end."""
 
+import gc
 import os
 import signal
 import sys
@@ -113,27 +114,33 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _fail(error: ClewError, wants_json: str | None) -> int:
+    """Tell of an error before there was a run, and return its exit code."""
+    from clew.core.clock import now
+
     output.complain(error)
-    record: dict[str, Any] = {"status": "ERROR", "run_id": None, "error": error.record()}
-    if wants_json == "stream-json":
-        record = {"event": "RunError", "session_id": None, "parent_run_id": None, **record}
-    if wants_json:
-        output.record(record)
+    failed = {"status": "ERROR", "run_id": None, "error": error.record()}
+    if wants_json == "json":
+        output.record(failed)
+    elif wants_json == "stream-json":
+        where = {"parent_run_id": None, "session_id": None, "created_at": now()}
+        output.record({"event": "RunError", **where, **failed})
     return error.exit_code
 
 
 def _usage(error: click.UsageError) -> UsageError:
     """Return click's complaint as one of ours, with the hint that fits."""
-    message = error.format_message().split(" Did you mean")[0].rstrip(".")
     hint = f"`{error.ctx.command_path} --help` shows what is possible" if error.ctx else None
     if isinstance(error, click.NoSuchOption):
-        if error.possibilities:
-            hint = "did you mean " + " or ".join(sorted(error.possibilities)) + "?"
-        elif error.option_name in ("--home", "--store", "--trust"):
-            hint = f"it stands before the command: clew {error.option_name} …"
-        else:
-            hint = f"if it belongs to the prompt, write -- before it; {hint}"
-    return UsageError(message, hint=hint)
+        return UsageError(f"no option {error.option_name!r}", hint=_other_option(error, hint))
+    return UsageError(error.format_message().rstrip("."), hint=hint)
+
+
+def _other_option(error: click.NoSuchOption, otherwise: str | None) -> str:
+    if error.option_name in ("--home", "--store", "--trust"):
+        return f"it stands before the command: clew {error.option_name} …"
+    if error.possibilities:
+        return "did you mean " + " or ".join(sorted(error.possibilities)) + "?"
+    return f"if it belongs to the prompt, write -- before it; {otherwise}"
 
 
 def _wants_json(arguments: Sequence[str]) -> str | None:
@@ -175,6 +182,7 @@ def entry() -> NoReturn:
     if os.name == "nt":
         print(_WINDOWS, file=sys.stderr)  # noqa: T201 - nothing else of clew works there
         sys.exit(78)
+    gc.disable()  # importing litellm takes a second less, and no call lives long enough to need it
     _open_stdio()
     INTERRUPTS.install()
     code, signum = 70, None

@@ -1,6 +1,6 @@
 """`clew metrics`: tokens, cost and time of a session, or of all of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -50,8 +50,10 @@ def command(
     owner = app.user(user)
     if everything and session is not None:
         raise UsageError("--all and -s exclude each other")
-    logs = app.store.sessions(owner) if everything else iter([app.choose(session, owner)])
-    rows = _rows(logs, since, by)
+    read = list(app.store.sessions(owner)) if everything else [app.choose(session, owner)]
+    rows = _rows(read, since, by)
+    for log in read:
+        app.warn_of_problems(log)
     for key, totals in rows.items():
         row = ({by: key} if by else {}) | totals
         if as_json:
@@ -61,7 +63,7 @@ def command(
 
 
 def _rows(
-    logs: "Iterator[SessionLog]", since: str | None, by: str | None
+    logs: "Iterable[SessionLog]", since: str | None, by: str | None
 ) -> dict[str, dict[str, Any]]:
     """Return the sums, a row for each key; one row, also of nothing, without `by`."""
     from clew.core.usage import add_totals, no_totals

@@ -14,7 +14,7 @@ from .app import App
 from .options import json_option
 
 
-@click.group("models", short_help="List models; install the embedded one.")
+@click.group("models", no_args_is_help=False, short_help="List models; install the embedded one.")
 def command() -> None:
     """List the models that can be named, and fetch the weights of the embedded one.
 
@@ -86,9 +86,7 @@ def _hosted() -> Iterator[dict[str, Any]]:
         raise NotFoundError(f"litellm's list of models cannot be read: {error.strerror}") from None
     for name, facts in sorted(listed.items()):
         if facts.get("mode") == "chat":
-            provider = str(facts.get("litellm_provider", ""))
-            full = name if name.startswith(f"{provider}/") or "/" in name else f"{provider}/{name}"
-            yield {"name": full, "installed": None, "window": facts.get("max_input_tokens")}
+            yield {"name": name, "installed": None, "window": facts.get("max_input_tokens")}
 
 
 @command.command("install", short_help="Fetch the weights of an embedded model.")

@@ -51,15 +51,18 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _limit(text: str) -> int | None:
+    from clew.core import ids
     from clew.core.errors import UsageError
 
     if text == "all":
         return None
-    if not text.isdecimal():
-        raise UsageError(f"{text!r} is not a number, nor all")
+    if not text.isdecimal() or len(text) > _LONGEST_COUNT:
+        raise UsageError(f"{ids.shorten(text)!r} is not a number, nor all")
     return int(text)
 
 
+_LONGEST_COUNT = 18
+"""Digits: what itertools can count to."""
 DURATION = Converted("duration", _seconds)
 SINCE = Converted("time", _since)
 PAIR = Converted("key=value", _pair)

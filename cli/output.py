@@ -11,10 +11,11 @@ from clew.core.lines import Line, encode
 from clew.core.text import redact, showable
 
 _closed: set[str] = set()
+_failures: list[StoreError] = []
 
 
 def result(text: str) -> None:
-    """Write to stdout. Who no longer reads is no error; a disk that is full is."""
+    """Write to stdout. What fails is told by `flush`, at the end: a run is paid for and goes on."""
     _write(sys.stdout, text)
 
 
@@ -61,9 +62,9 @@ def complain(error: ClewError) -> None:
 
 
 def flush() -> None:
-    """Write what is still held back."""
-    for stream in (sys.stdout, sys.stderr):
-        _write(stream, "")
+    """Raise StoreError if stdout could not take everything. Who no longer reads is no error."""
+    for failure in _failures:
+        raise failure
 
 
 def _write(stream: TextIO, text: str) -> None:
@@ -78,7 +79,7 @@ def _write(stream: TextIO, text: str) -> None:
     except OSError as error:
         _close(stream, name)
         if name == "stdout":
-            raise StoreError(f"cannot write to stdout: {error.strerror}") from None
+            _failures.append(StoreError(f"cannot write to stdout: {error.strerror}"))
 
 
 def _close(stream: TextIO, name: str) -> None:

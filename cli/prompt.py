@@ -72,7 +72,8 @@ def _stdin() -> BinaryIO:
 
 
 def _joined(text: str, raw: bytes) -> str:
-    piped = raw.decode("utf-8", "replace")
+    """Return words and piped text; like the shell, it takes the last newline for an end."""
+    piped = raw.decode("utf-8", "replace").removesuffix("\n")
     if not text:
         return piped
     return f"{text}\n\n{piped}" if piped.strip() else text

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _STATUSES = ("COMPLETED", "PAUSED", "CANCELLED", "ERROR", "INTERRUPTED")
 
 
-@click.group("sessions", short_help="List, show, find and name sessions.")
+@click.group("sessions", no_args_is_help=False, short_help="List, show, find and name sessions.")
 def command() -> None:
     """List sessions, look at one, find its file, give it a name.
 
@@ -75,7 +75,7 @@ def _matching(
         summary = summarize(app.store, log)
         app.warn_of_problems(log)
         if since and (summary["updated_at"] or "") < since:
-            return
+            continue
         if status and summary["status"] != status.upper():
             continue
         if name is None or name.lower() in (summary["name"] or "").lower():

@@ -23,7 +23,7 @@ def _text(value: Any) -> str:
 
 
 def _number(value: Any) -> float:
-    if isinstance(value, bool) or float(value) < 0:
+    if isinstance(value, bool) or not 0 <= float(value) < float("inf"):
         raise ValueError("is not a number")
     return float(value)
 
@@ -214,14 +214,15 @@ def _load(path: str, allowed: set[str]) -> dict[str, Any]:
         raise ConfigError(f"{path} is not TOML: {error}") from None
     for name in values:
         if name not in allowed:
-            raise ConfigError(f"{path}: {_why_not(name)}", hint=_near(name, allowed))
+            raise _refusal(path, name, allowed)
     return values
 
 
-def _why_not(name: str) -> str:
+def _refusal(path: str, name: str, allowed: set[str]) -> ConfigError:
     if name in KEYS:
-        return f"a folder may not set {name!r}"
-    return f"there is no setting {name!r}"
+        own = os.path.join(config_folder(), _FILE)
+        return ConfigError(f"{path}: a folder may not set {name!r}", hint=f"set it in {own}")
+    return ConfigError(f"{path}: there is no setting {name!r}", hint=_near(name, allowed))
 
 
 def _near(name: str, allowed: set[str]) -> str:

@@ -8,7 +8,9 @@ from typing import Any, cast
 import click
 
 from clew.core.errors import NotFoundError, UsageError
+from clew.core.ids import shorten
 from clew.core.lines import Line, RunLine, State, StateLine
+from clew.core.store import SessionLog
 
 from . import output
 from .app import App
@@ -132,9 +134,9 @@ def _standing(
 def _line_at(lines: Any, at: str) -> Line:
     for line in lines:
         run_id = cast(RunLine, line)["run_id"] if line["type"] == "run" else None
-        if run_id == at or (at.isdecimal() and line["seq"] == int(at)):
+        if at in (run_id, str(line["seq"])):
             return cast(Line, line)
-    raise NotFoundError(f"there is no run and no line {at!r} in this session")
+    raise NotFoundError(f"there is no run and no line {shorten(at)!r} in this session")
 
 
 @command.command("get", short_help="Print one value.")
@@ -196,11 +198,13 @@ def _change(
     app.quiet = app.quiet or quiet
     owner = app.user(user or place.user)
     ref = session or place.session
-    log = _created(app, ref, owner) if create else app.choose(ref, owner)
+    log, name = _created(app, ref, owner) if create else (app.choose(ref, owner), None)
     for run in log.recover():
         output.note(f"run {run['run_id']} had died and was stored as INTERRUPTED")
     by = os.environ.get("CLEW_RUN") or None
     line = log.append(state_draft(change, by=by, only_if=if_seq, create=create))
+    if name is not None:  # only now: a change that fails makes no session
+        app.store.rename(log.session_id, owner, name)
     app.warn_of_problems(log)
     if as_json:
         line = line or log.last()
@@ -209,16 +213,13 @@ def _change(
         output.record({"session_id": log.session_id, "seq": seq, "session_state": state})
 
 
-def _created(app: App, ref: str | None, user: str) -> Any:
+def _created(app: App, ref: str | None, user: str) -> tuple[SessionLog, str | None]:
     from clew.core import refs
     from clew.core.text import storable
 
     if ref is None:
         raise UsageError("--create needs -s: which session?")
-    log, name = refs.find_or_new(app.store, storable(ref), user)
-    if name is not None:
-        app.store.rename(log.session_id, user, name)
-    return log
+    return refs.find_or_new(app.store, storable(ref), user)
 
 
 def _from_old(change: Callable[[State], State]) -> Callable[[State], State]:
@@ -301,6 +302,7 @@ def update(place: _Place, /, *, program: str, **where: Any) -> None:
     """
     import jq
 
+    from clew.core.state import difference, merge, storable_value
     from clew.core.text import storable
 
     try:
@@ -318,7 +320,9 @@ def update(place: _Place, /, *, program: str, **where: Any) -> None:
                 "the jq program must give exactly one object",
                 hint="change members with |= or =, like '.n += 1'",
             )
-        return cast(State, results[0])
+        # jq's numbers are doubles: taken from it is only what differs from what it was given.
+        new = storable_value(results[0], "the new state")
+        return merge(state, difference(jq.compile(".").input_value(state).first(), new))
 
     _change(place, _from_old(change), **where)
 

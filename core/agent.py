@@ -11,7 +11,7 @@ from .chain import Chain, follow, same_question
 from .clock import new_id
 from .errors import ConflictError, UsageError
 from .events import Event, Listener
-from .exchange import Limits
+from .exchange import Limits, refuse_unpriced
 from .history import HistoryPolicy
 from .lines import State
 from .model import Model
@@ -154,6 +154,7 @@ class Agent:
     def _in_turn(self, order: Order, log: SessionLog, how: Invocation) -> RunOutput:
         # A litellm model takes seconds to be loaded: not while others wait for the turn.
         order = _sized(order)
+        refuse_unpriced(order.model, order.limits)
         serial = order.history.on or how.serial or how.resume is not None
         with log.turn(order.run_id, how.waiting) if serial else nullcontext():
             recovered = log.recover()
@@ -163,7 +164,8 @@ class Agent:
                     return RunOutput(chain.tip, repeated=True)
                 order = replace(order, resumes=chain.tip)
             if how.session_name is not None and how.store is not None and how.keep:
-                how.store.rename(log.session_id, how.user_id, how.session_name)
+                name = ids.session_name(how.session_name)
+                how.store.rename(log.session_id, how.user_id, name)
             result = perform(order, log, how.on_event, how.shield)
         return replace(result, recovered=tuple(recovered), problems=tuple(log.problems))
 

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +50,37 @@ def read_text(path: str, what: str) -> str:
 def _checked(schema: dict[str, Any]) -> dict[str, Any]:
     from jsonschema.exceptions import SchemaError
     from jsonschema.validators import validator_for
+    from referencing.exceptions import Unresolvable
 
     try:
         validator_for(schema).check_schema(schema)
+        _resolve_references(schema)
     except SchemaError as error:
         raise UsageError(f"the schema is no JSON Schema: {error.message}") from None
+    except Unresolvable as error:
+        raise UsageError(f"the schema refers to {error.ref!r}, which is not in it") from None
     return schema
+
+
+def _resolve_references(schema: dict[str, Any]) -> None:
+    """Raise Unresolvable for a reference out of the schema: nothing is ever fetched."""
+    from jsonschema_specifications import REGISTRY
+    from referencing.jsonschema import DRAFT202012, SchemaResource
+
+    root = SchemaResource.from_contents(schema, default_specification=DRAFT202012)
+    resolver = REGISTRY.resolver_with_root(root)
+    for reference in _references(schema):
+        resolver.lookup(reference)
+
+
+def _references(node: Any) -> Iterator[str]:
+    """Yield the references in a schema; those below an `$id` of its own are relative to that."""
+    if isinstance(node, dict) and isinstance(node.get("$ref"), str):
+        yield node["$ref"]
+    parts = node.values() if isinstance(node, dict) else node if isinstance(node, list) else ()
+    for part in parts:
+        if not (isinstance(part, dict) and "$id" in part):
+            yield from _references(part)
 
 
 def _short_form(text: str) -> dict[str, Any]:
@@ -105,13 +131,19 @@ def parse_answer(text: str, schema: dict[str, Any]) -> Any:
     """Return the data that an answer holds; raise SchemaMismatch, with the reason, if it does not
     fit."""
     from jsonschema.validators import validator_for
+    from jsonschema_specifications import REGISTRY
+    from referencing.exceptions import Unresolvable
 
     fenced = _FENCED.search(text)
     try:
         data = storable_value(json.loads(fenced[1] if fenced else text), "the answer")
     except (ValueError, RecursionError, UsageError) as error:
         raise SchemaMismatch(f"the answer is not JSON: {error}") from None
-    for misfit in validator_for(schema)(schema).iter_errors(data):
+    try:
+        misfit = next(validator_for(schema)(schema, registry=REGISTRY).iter_errors(data), None)
+    except (RecursionError, Unresolvable) as error:
+        raise SchemaMismatch(f"the schema cannot be applied: {error}") from None
+    if misfit is not None:
         raise SchemaMismatch(
             f"the answer does not fit the schema at {misfit.json_path}: {misfit.message}"
         )

@@ -27,15 +27,19 @@ def since(text: str) -> str:
     Raises UsageError for anything else.
     """
     try:
+        return stamp(_moment(text))
+    except (UsageError, ValueError, OverflowError):
+        raise UsageError(
+            f"{text!r} is not a time", hint="use 2026-01-31, 2026-01-31T09:00, 90s, 10m, 2h, 7d"
+        ) from None
+
+
+def _moment(text: str) -> datetime:
+    try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        try:
-            return stamp(datetime.now(UTC) - timedelta(seconds=seconds(text)))
-        except (UsageError, OverflowError):
-            raise UsageError(
-                f"{text!r} is not a time", hint="use 2026-01-31, 2026-01-31T09:00, 90s, 10m, 2h, 7d"
-            ) from None
-    return stamp(moment if moment.tzinfo else moment.astimezone())
+        return datetime.now(UTC) - timedelta(seconds=seconds(text))
+    return moment if moment.tzinfo else moment.astimezone()
 
 
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}

@@ -73,6 +73,13 @@ class Announcer:
         """Pass an event on."""
         self._listener(event)
 
+    def again(self, line: RunLine) -> None:
+        """Tell of a run that was made before: its start, its whole answer, its end."""
+        self.tell(self.event("RunStarted"))
+        if line["content"]:
+            self.tell({**self.event("RunContent"), "content": line["content"]})
+        self.end(line)
+
     def end(self, line: RunLine) -> None:
         """Tell how the run ended."""
         self.tell({**self.event(ENDS[line["status"]]), "run": line})

@@ -52,7 +52,7 @@ def choose(
             if not room.takes(line):
                 break
             chosen.append(line)
-            if len(chosen) == policy.runs:
+            if len(chosen) in (policy.runs, turns):
                 break
     chosen.reverse()
     return History(

@@ -74,7 +74,7 @@ def user_folder(user: str) -> str:
 
 def digest(text: str) -> str:
     """Return a file name that stands for any text."""
-    return sha256(text.encode()).hexdigest()[:40]
+    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:40]
 
 
 def shorten(text: str, width: int = 60) -> str:

@@ -5,6 +5,7 @@ makes the published JSON Schema, and the strict check of `verify`, from these sa
 """
 
 import json
+import math
 from typing import Any, Literal, NoReturn, cast
 
 from .errors import DamagedError, ErrorRecord
@@ -141,7 +142,7 @@ def decode(raw: bytes) -> Line:
     Unknown keys and unknown types are kept: what a later version wrote can be read.
     """
     try:
-        line = json.loads(raw.decode("utf-8"), parse_constant=_no_constant)
+        line = json.loads(raw.decode("utf-8"), parse_constant=_no_number, parse_float=_finite)
     except RecursionError:
         raise DamagedError("nested too deeply") from None
     except ValueError as error:
@@ -149,21 +150,58 @@ def decode(raw: bytes) -> Line:
         raise DamagedError(reason) from None
     if not isinstance(line, dict):
         raise DamagedError("not a JSON object")
-    for key, kind in _NEEDED.items():
-        if not isinstance(line.get(key), kind) or isinstance(line[key], bool):
-            raise DamagedError(f"{key!r} is missing or wrong")
-    if line["type"] == "run":
-        for key, kind in _NEEDED_OF_RUN.items():
-            if not isinstance(line.get(key), kind):
-                raise DamagedError(f"{key!r} is missing or wrong")
+    _check(line, _LINE)
+    if line.get("type") == "run":
+        _check(line, _RUN)
+        _check(dict.fromkeys(_OPTIONS) | line["options"], _OPTIONS)
     return cast(Line, line)
 
 
-def _no_constant(name: str) -> NoReturn:
+def _no_number(name: str) -> NoReturn:
     raise ValueError(f"{name} is no number")
 
 
-_NEEDED: dict[str, type] = {
+def _finite(text: str) -> float:
+    number = float(text)
+    return number if math.isfinite(number) else _no_number("1e999")
+
+
+def _check(line: dict[str, Any], shape: dict[str, Any]) -> None:
+    for key, inner in shape.items():
+        if not (key in line and _fits(line[key], inner)):
+            raise DamagedError(f"{key!r} is missing or wrong")
+
+
+def _fits(value: Any, shape: Any) -> bool:
+    """Tell whether a value has a shape: a type, an object of shapes, a list of one, a choice."""
+    if isinstance(shape, dict):
+        return isinstance(value, dict) and all(
+            key in value and _fits(value[key], inner) for key, inner in shape.items()
+        )
+    if isinstance(shape, list):
+        return isinstance(value, list) and all(_fits(item, shape[0]) for item in value)
+    if isinstance(shape, tuple):
+        return any(_fits(value, one) for one in shape)
+    return type(value) is shape
+
+
+_NULL = type(None)
+_TOTALS = {
+    "input_tokens": int,
+    "output_tokens": int,
+    "total_tokens": int,
+    "cache_read_tokens": int,
+    "cache_write_tokens": int,
+    "reasoning_tokens": int,
+    "cost": (float, int, _NULL),
+    "cost_unknown": int,
+    "requests": int,
+    "duration": (float, int),
+    "estimated": bool,
+}
+_ERROR = {"kind": str, "message": str, "hint": (str, _NULL), "exit_code": int}
+# What is read of a line without asking; the rest may be anything.
+_LINE = {
     "v": int,
     "type": str,
     "seq": int,
@@ -171,16 +209,24 @@ _NEEDED: dict[str, type] = {
     "user_id": str,
     "created_at": str,
     "session_state": dict,
-    "session_metrics": dict,
+    "session_metrics": {**_TOTALS, "runs": int, "turns": int},
 }
-_NEEDED_OF_RUN: dict[str, type] = {
+_OPTIONS = {"system": (str, _NULL), "option": (dict, _NULL)}
+_RUN = {
     "run_id": str,
+    "parent_run_id": (str, _NULL),
+    "resumes": (str, _NULL),
+    "kind": str,
     "status": str,
     "exit_code": int,
+    "started_at": str,
     "input": str,
+    "files": [{"name": str, "sha256": str}],
     "content": str,
     "model": str,
-    "messages": list,
-    "metrics": dict,
-    "history": dict,
+    "messages": [{"role": str, "content": str}],
+    "history": {"first_seq": (int, _NULL), "last_seq": (int, _NULL), "left_out": int},
+    "error": (_NULL, _ERROR),
+    "metrics": _TOTALS,
+    "options": dict,
 }

@@ -28,7 +28,11 @@ from .usage import Usage, no_usage
 _SILENCE_SECONDS = 300.0
 _LONGEST_MESSAGE = 300
 _PREFIX = re.compile(r"^(?:litellm\.)?\w*(?:Error|Exception|Timeout)\s*(?::|-)\s*")
-_SUFFIX = re.compile(r" Original exception: |, Received response - ")
+_SUFFIX = re.compile(
+    r" Original exception: |, Received response - | Traceback \(most recent call last\)"
+)
+_NO_KEY = re.compile(r"\bmissing (?:credentials|\w+ api[ _]key)\b", re.IGNORECASE)
+"""Only some of litellm's providers have a class of error for this."""
 
 
 class UnknownModel(ModelError):
@@ -76,7 +80,7 @@ ERRORS: dict[str, type[ModelError]] = {
 here."""
 
 _HINTS: dict[type[ModelError], str] = {
-    NotAllowed: "set the provider's key in the environment, such as OPENAI_API_KEY",
+    NotAllowed: "set the provider's key in the environment: OPENAI_API_KEY, ANTHROPIC_API_KEY, …",
     UnknownModel: "see `clew models list` for names, and write PROVIDER/MODEL",
 }
 _WINDOW_HINT = "send less: --history-runs N, or a shorter prompt"
@@ -228,6 +232,8 @@ class LitellmModel:
         names = [cls.__name__ for cls in type(error).__mro__]
         ours = _class_for(names, getattr(error, "status_code", None))
         text = str(error)
+        if _NO_KEY.search(text):
+            ours = NotAllowed
         if self._key:
             text = text.replace(self._key, "[redacted]")
         hint = _WINDOW_HINT if "ContextWindowExceededError" in names else _HINTS.get(ours)

@@ -16,7 +16,7 @@ from .attachments import Attachment, with_attachments
 from .clock import now
 from .errors import Cancelled, ClewError, RequestRefused, StoreError
 from .events import Announcer, Listener
-from .exchange import Exchange, Limits, refuse_unpriced
+from .exchange import Exchange, Limits
 from .flight import draft_of, interruption, without_details
 from .history import History, HistoryPolicy, choose
 from .lines import RunLine, Status
@@ -24,7 +24,7 @@ from .messages import Message, assistant, system, user
 from .model import Model, ModelRequest
 from .result import RunOutput
 from .session import Draft, StateChange, Tip, always, seal, tip_after
-from .store import SessionLog
+from .store import Flight, SessionLog
 from .text import storable
 from .usage import run_metrics
 from .version import VERSION
@@ -82,21 +82,18 @@ def perform(
 ) -> RunOutput:
     """Run, store, and return how it ended; errors of the model are in the result, never raised.
 
-    The caller has the session's turn, if the run needs it. Raises ConfigError before anything is
-    written if a limit cannot be kept, StoreError if the intent could not be written: then nothing
-    was sent. When the run is cancelled, its line is stored, the last event tells it, and
+    The caller has the session's turn, if the run needs it. Raises StoreError if the intent could
+    not be written: then nothing was sent. When the run is cancelled, its line is stored, the last event tells it, and
     Cancelled (or KeyboardInterrupt) is raised again.
     """
-    refuse_unpriced(order.model, order.limits)
     planned = plan(order, log)
     intent = _intent(order, planned, log)
-    with shield():
-        flight = log.begin(intent)
+    flight = _begin(log, intent, shield)
     announcer = Announcer(listener, order.run_id, log.session_id)
-    announcer.tell(announcer.event("RunStarted"))
     exchange = Exchange(order.model, order.limits, flight, announcer)
     stop: BaseException | None = None
     try:
+        announcer.tell(announcer.event("RunStarted"))
         exchange.ask(_request(order, planned))
         outcome = _outcome(order, exchange)
     except ClewError as error:
@@ -117,6 +114,19 @@ def perform(
     if stop is not None:
         raise stop
     return result
+
+
+def _begin(log: SessionLog, intent: RunLine, shield: Shield) -> Flight:
+    """Record that the run begins; a stop that was held back meanwhile takes the record away."""
+    begun: list[Flight] = []
+    try:
+        with shield():
+            begun.append(log.begin(intent))
+    except BaseException:
+        for flight in begun:
+            flight.landed()
+        raise
+    return begun[0]
 
 
 @dataclass(frozen=True)

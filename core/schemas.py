@@ -39,12 +39,12 @@ def _adapters() -> tuple[TypeAdapter[Any], TypeAdapter[Any]]:
 
 def line_schema() -> dict[str, Any]:
     """Return the JSON Schema of a line."""
-    return {"title": "clew line", **_adapters()[0].json_schema()}
+    return _adapters()[0].json_schema() | {"title": "clew line"}
 
 
 def event_schema() -> dict[str, Any]:
     """Return the JSON Schema of an event."""
-    return {"title": "clew event", **_adapters()[1].json_schema()}
+    return _adapters()[1].json_schema() | {"title": "clew event"}
 
 
 def check_line(line: Any) -> None:

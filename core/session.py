@@ -72,21 +72,32 @@ def seal(draft: Draft, tip: Tip, *, session_id: str, user_id: str, created_at: s
         "created_at": created_at,
         **fields,
         "session_state": state,
-        "session_metrics": _metrics_after(tip.metrics, draft),
+        "session_metrics": _metrics_after(tip.metrics, draft.type, draft.fields),
     }
     return cast(Line, line)
 
 
-def _metrics_after(before: SessionMetrics, draft: Draft) -> SessionMetrics:
-    if draft.type != "run":
+def fold(tip: Tip, line: Line) -> Tip:
+    """Return where a session stands after `line`, counted from where it stood before.
+
+    What the line itself says of that is not looked at: `verify` compares the two.
+    """
+    patch = None if line["type"] == "session" else line["state_patch"]
+    state = merge(tip.state, patch) if patch else tip.state
+    fields = cast(dict[str, Any], line)
+    return Tip(tip.seq + 1, state, _metrics_after(tip.metrics, line["type"], fields))
+
+
+def _metrics_after(before: SessionMetrics, kind: str, fields: dict[str, Any]) -> SessionMetrics:
+    if kind != "run":
         return before
-    line = cast(RunLine, draft.fields)
-    top = line["parent_run_id"] is None
+    run = cast(RunLine, fields)
+    top = run["parent_run_id"] is None
     known = no_session_metrics() | before
     return {
-        **add_totals(known, line["metrics"]),
+        **add_totals(known, run["metrics"]),
         "runs": known["runs"] + top,
-        "turns": known["turns"] + (top and line["status"] == "COMPLETED"),
+        "turns": known["turns"] + (top and run["status"] == "COMPLETED"),
     }
 
 

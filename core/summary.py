@@ -1,5 +1,6 @@
 """What a list of sessions says of each: read from its ends, never from its middle."""
 
+from itertools import chain
 from typing import Any
 
 from .lines import RunLine, Status
@@ -31,10 +32,12 @@ class SessionSummary(TypedDict):
 
 def summarize(store: Store, log: SessionLog) -> SessionSummary:
     """Return the summary of a session."""
-    first_line = next(log.lines(), None)
-    last_line = next(log.newest(), None)
-    first = next((line for line in log.lines() if is_top_run(line)), None)
     flights = log.in_flight()
+    begun = [flight.line for flight in flights]
+    first_line = next(chain(log.lines(), begun), None)
+    last_line = next(log.newest(), None)
+    first = next(filter(is_top_run, chain(log.lines(), begun)), None)
+    newest = last_line or first_line
     last = _last_run(log, flights)
     metrics = tip_after(last_line).metrics
     dead = sum(not flight.running for flight in flights)
@@ -46,7 +49,7 @@ def summarize(store: Store, log: SessionLog) -> SessionSummary:
         "status": last["status"] if last else None,
         "runs": metrics.get("runs", 0) + dead,
         "created_at": first_line["created_at"] if first_line else None,
-        "updated_at": last_line["created_at"] if last_line else None,
+        "updated_at": newest["created_at"] if newest else None,
         "first_input": first["input"] if first else None,
         "last_input": last["input"] if last else None,
         "model": last["model"] if last else None,

@@ -2,6 +2,7 @@
 
 import os
 import re
+import unicodedata
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -20,6 +21,11 @@ def storable(text: str) -> str:
 def showable(text: str) -> str:
     """Return `text` without the characters that move, colour or reprogram a terminal."""
     return _UNSAFE.sub("", text)
+
+
+def one_spelling(name: str) -> str:
+    """Return the one spelling of a name: accents can be written in two ways that look the same."""
+    return unicodedata.normalize("NFC", name)
 
 
 def is_secret_name(name: str) -> bool:

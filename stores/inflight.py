@@ -12,9 +12,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, cast
 
-from clew.core.flight import interrupted_line
+from clew.core.errors import DamagedError
+from clew.core.flight import draft_of, interrupted_line
 from clew.core.ids import digest
-from clew.core.lines import RunLine
+from clew.core.lines import RunLine, decode, encode
+from clew.core.session import Tip, seal
 from clew.core.store import InFlight
 
 from .files import make_folder, open_private, open_to_read, storing, sync_folder, write_all
@@ -105,10 +107,11 @@ def dead_records(stem: str) -> Iterator[tuple[str, int]]:
     from filelock import lock_descriptor
 
     for path in _paths(stem):
-        try:
-            fd = open_private(path, os.O_RDWR)
-        except FileNotFoundError:
-            continue
+        with storing("recover", path):
+            try:
+                fd = open_private(path, os.O_RDWR)
+            except FileNotFoundError:
+                continue
         try:
             if lock_descriptor(fd, blocking=False) and is_still(fd, path):
                 yield path, fd
@@ -123,17 +126,24 @@ def read_record(fd: int) -> tuple[RunLine, int] | None:
     notes = [note for note in map(_decode, raw.split(b"\n")[:-1]) if note is not None]
     try:
         intent, after = cast(RunLine, notes[0]["intent"]), int(notes[0]["after"])
-        return interrupted_line(intent, notes[1:]), after
-    except (LookupError, TypeError, ValueError):
+        run = interrupted_line(intent, notes[1:])
+        _try_to_store(run)
+    except (LookupError, TypeError, ValueError, AttributeError, DamagedError):
         return None
+    return run, after
+
+
+def _try_to_store(run: RunLine) -> None:
+    """Raise what storing this line would raise."""
+    who = {"session_id": run["session_id"], "user_id": run["user_id"]}
+    decode(encode(seal(draft_of(run), Tip(), created_at=run["created_at"], **who)))
 
 
 def _paths(stem: str) -> Iterator[str]:
     folder, session = os.path.split(stem)
-    try:
+    names: list[str] = []
+    with storing("read", folder), suppress(FileNotFoundError, NotADirectoryError):
         names = sorted(os.listdir(folder))
-    except (FileNotFoundError, NotADirectoryError):
-        return
     for name in names:
         if name.startswith(session) and name.endswith(_SUFFIX):
             yield os.path.join(folder, name)

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from clew.core.ids import digest, is_generated, is_session_id, user_folder
 from clew.core.session import name_draft
@@ -96,10 +96,10 @@ class JsonlStore:
 
     def _names(self, user_id: str) -> NameIndex:
         folder = os.path.join(self._cache(user_id), "names")
-        return NameIndex(folder, lambda: self._named(user_id))
+        return NameIndex(folder, lambda session: self._named(user_id, session))
 
-    def _named(self, user_id: str) -> Iterator[tuple[str, str]]:
-        for log in self.sessions(user_id):
+    def _named(self, user_id: str, only: str | None) -> Iterator[tuple[str, str]]:
+        for log in self.sessions(user_id) if only is None else [self.session(only, user_id)]:
             for line in log.newest():
                 if line["type"] == "session" and line.get("name"):
                     yield log.session_id, str(line["name"])
@@ -107,15 +107,15 @@ class JsonlStore:
 
     def _files(self, user_id: str) -> Iterator[tuple[int, str]]:
         """Yield when each session got its last line, and its id."""
-        try:
-            entries = os.scandir(self._folder(user_id))
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        with entries, storing("read", self._folder(user_id)):
+        folder = self._folder(user_id)
+        missing = (FileNotFoundError, NotADirectoryError)
+        with storing("read", folder), suppress(*missing), os.scandir(folder) as entries:
             for entry in entries:
                 session_id = entry.name.removesuffix(_SUFFIX)
                 if entry.name.endswith(_SUFFIX) and is_session_id(session_id):
-                    yield entry.stat(follow_symlinks=False).st_mtime_ns, session_id
+                    status = entry.stat(follow_symlinks=False)
+                    if status.st_size:
+                        yield status.st_mtime_ns, session_id
 
 
 def _store_name(log: SessionLog, name: str) -> None:

@@ -14,6 +14,7 @@ from clew.core.ids import is_generated
 from clew.core.lines import Line, RunLine
 from clew.core.session import Drafter, always, name_draft, seal, tip_after
 from clew.core.store import Flight, Holder, InFlight, Problem, SessionLog, Waiting
+from clew.core.text import one_spelling
 
 _SAY_AFTER = 1.0
 
@@ -39,7 +40,7 @@ class MemoryStore:
 
     def sessions(self, user_id: str) -> Iterator[SessionLog]:
         """Yield this user's sessions, most recently used first."""
-        for session_id in reversed(self._used.get(user_id, [])):
+        for session_id in self._used.get(user_id, [])[::-1]:
             yield self.session(session_id, user_id)
 
     def with_prefix(self, prefix: str, user_id: str) -> list[str]:
@@ -49,6 +50,7 @@ class MemoryStore:
 
     def named(self, name: str, user_id: str) -> str | None:
         """Return the id of this user's session of that name."""
+        name = one_spelling(name)
         used = self._used.get(user_id, [])
         return next((one for one in used if self.name_of(one, user_id) == name), None)
 
@@ -61,6 +63,7 @@ class MemoryStore:
 
     def rename(self, session_id: str, user_id: str, name: str) -> None:
         """Name a session; raise ConflictError if another one of this user has that name."""
+        name = one_spelling(name)
         with self._lock:
             owner = self.named(name, user_id)
             if owner == session_id:
@@ -102,7 +105,7 @@ class MemoryLog:
         self._lines: list[Line] = []
         self._flights: list[_MemoryFlight] = []
         self._turn = _Lock()
-        self._append = threading.Lock()
+        self._append = threading.RLock()
         self._used = used
 
     def exists(self) -> bool:
@@ -149,16 +152,24 @@ class MemoryLog:
 
     def in_flight(self) -> list[InFlight]:
         """Return the runs that have no line yet, oldest first."""
-        return [InFlight(flight.line(), flight.running) for flight in self._flights]
+        flights = [InFlight(flight.line(), flight.running) for flight in self._flights[:]]
+        missing = [flight for flight in flights if not self._stored(flight.line)]
+        return sorted(missing, key=lambda flight: flight.line["started_at"])
 
     def recover(self) -> list[RunLine]:
         """Store the dead runs in flight as INTERRUPTED."""
         recovered: list[RunLine] = []
-        for flight in [flight for flight in self._flights if not flight.running]:
-            line = self.append(always(draft_of(flight.line())))
-            recovered += [cast(RunLine, line)] if line is not None else []
-            self._flights.remove(flight)
+        with self._append:
+            for flight in [flight for flight in self._flights if not flight.running]:
+                run = flight.line()
+                if not self._stored(run):
+                    recovered.append(cast(RunLine, self.append(always(draft_of(run)))))
+                self._flights.remove(flight)
         return recovered
+
+    def _stored(self, run: RunLine) -> bool:
+        stored = (line["run_id"] for line in self._lines[:] if line["type"] == "run")
+        return run["run_id"] in stored
 
 
 class _MemoryFlight:
@@ -205,4 +216,5 @@ class _Lock:
         if waiting.seconds <= _SAY_AFTER:
             return False
         waiting.tell(self._holder)
-        return self._lock.acquire(timeout=waiting.seconds - (time.monotonic() - started))
+        left = waiting.seconds - (time.monotonic() - started)
+        return self._lock.acquire(timeout=min(max(left, 0.0), threading.TIMEOUT_MAX))

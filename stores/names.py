@@ -5,20 +5,20 @@ The truth is the last `session` line of each session; the index saves reading th
 
 import json
 import os
-import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from clew.core.errors import ConflictError
 from clew.core.ids import digest
 from clew.core.store import Waiting
+from clew.core.text import one_spelling
 
-from .files import make_folder, read_small, replace_file, storing
+from .files import make_folder, read_small, replace_file, storing, sync_folder
 from .locks import hold
 
 _LOCK_SECONDS = 60.0
-Scan = Callable[[], Iterator[tuple[str, str]]]
-"""Yields `(session id, name)` of every named session."""
+Scan = Callable[[str | None], Iterator[tuple[str, str]]]
+"""Yields `(session id, name)` of this session if it is named; of every named one for None."""
 
 
 class NameIndex:
@@ -30,10 +30,11 @@ class NameIndex:
 
     def session(self, name: str) -> str | None:
         """Return the session of this name."""
-        name = _normal(name)
+        name = one_spelling(name)
         if not self._ready():
             return next(
-                (session for session, known in self._scan() if _normal(known) == name), None
+                (session for session, known in self._scan(None) if one_spelling(known) == name),
+                None,
             )
         session = self._read("name", name)
         return session if session is not None and self.name(session) == name else None
@@ -41,13 +42,13 @@ class NameIndex:
     def name(self, session: str) -> str | None:
         """Return the name of this session."""
         if not self._ready():
-            return next((name for known, name in self._scan() if known == session), None)
+            return next((name for _, name in self._scan(session)), None)
         return self._read("session", session)
 
     def give(self, session: str, name: str, store: Callable[[str], None]) -> None:
         """Name a session: `store` writes the line. Raises ConflictError if another session has
         the name."""
-        name = _normal(name)
+        name = one_spelling(name)
         make_folder(self._folder)
         with hold(os.path.join(self._folder, "lock"), "the name index", Waiting(_LOCK_SECONDS)):
             self._build()
@@ -57,12 +58,14 @@ class NameIndex:
             if owner is not None:
                 raise ConflictError(f"the name {name!r} is taken by session {owner}")
             before = self.name(session)
+            self._unbuild()
             store(name)
             self._write("name", name, session)
             self._write("session", session, name)
             if before is not None:
                 with suppress(FileNotFoundError):
                     os.unlink(self._path("name", before))
+            self._write("complete", "", "")
 
     def _ready(self) -> bool:
         return os.path.exists(os.path.join(self._folder, "complete"))
@@ -70,10 +73,16 @@ class NameIndex:
     def _build(self) -> None:
         if self._ready():
             return
-        for session, name in self._scan():
-            self._write("name", _normal(name), session)
-            self._write("session", session, _normal(name))
+        for session, name in self._scan(None):
+            self._write("name", one_spelling(name), session)
+            self._write("session", session, one_spelling(name))
         self._write("complete", "", "")
+
+    def _unbuild(self) -> None:
+        """Have the index made anew, unless the change that follows is seen to its end."""
+        with storing("write", self._folder):
+            os.unlink(self._path("complete", ""))
+            sync_folder(self._folder)
 
     def _path(self, kind: str, key: str) -> str:
         name = "complete" if kind == "complete" else f"{kind}-{digest(key)}"
@@ -90,8 +99,3 @@ class NameIndex:
             return str(entry["value"]) if entry["key"] == key else None
         except (ValueError, LookupError, TypeError):
             return None
-
-
-def _normal(name: str) -> str:
-    """Return the one spelling of a name: accents can be written in two ways that look the same."""
-    return unicodedata.normalize("NFC", name)

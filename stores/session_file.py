@@ -15,7 +15,7 @@ from clew.core.store import Flight, InFlight, Problem, Waiting
 
 from . import inflight
 from .append import append_line, last_line
-from .files import make_folder, open_to_read
+from .files import make_folder, open_to_read, storing
 from .locks import hold, me
 from .tail import backwards, forwards, line_number
 
@@ -61,14 +61,14 @@ class SessionFile:
     def last(self) -> Line | None:
         """Return the last line; raise DamagedError if nothing can be built on it."""
         with self._reading() as (fd, size):
-            return last_line(fd, size, self.location)
+            return self._own(last_line(fd, size, self.location))
 
     def append(self, draft: Drafter) -> Line | None:
         """Write one line, durable on return, and return it."""
         stored: list[Line] = []
 
         def make(last: Line | None) -> bytes | None:
-            tip = tip_after(last)
+            tip = tip_after(self._own(last))
             made = draft(tip)
             if made is None:
                 return None
@@ -107,16 +107,17 @@ class SessionFile:
         """Store the dead runs in flight as INTERRUPTED, each exactly once."""
         recovered: list[RunLine] = []
         for path, fd in inflight.dead_records(self._flights):
-            record = inflight.read_record(fd)
-            if record is None:
-                os.replace(path, path + ".damaged")
-                self.problems.append(Problem(path, 1, "not a record of a run; moved aside"))
-                continue
-            run, after = record
-            if not self._stored(run["run_id"], after, None):
-                line = self.append(always(draft_of(run)))
-                recovered += [cast(RunLine, line)] if line is not None else []
-            os.unlink(path)
+            with storing("recover", path):
+                record = inflight.read_record(fd)
+                if record is None:
+                    os.replace(path, path + ".damaged")
+                    self.problems.append(Problem(path, 1, "not a record of a run; moved aside"))
+                    continue
+                run, after = record
+                if not self._stored(run["run_id"], after, None):
+                    line = self.append(always(draft_of(run)))
+                    recovered += [cast(RunLine, line)] if line is not None else []
+                os.unlink(path)
         return recovered
 
     def _stored(self, run_id: str, after: int, most: int | None) -> bool:
@@ -140,14 +141,15 @@ class SessionFile:
             yield -1, 0
             return
         try:
-            yield fd, os.fstat(fd).st_size
+            with storing("read", self.location):
+                yield fd, os.fstat(fd).st_size
         finally:
             os.close(fd)
 
     def _decoded(self, raw: bytes, number: Callable[[], int]) -> Line | None:
         try:
             line = decode(raw)
-            if (line["session_id"], line["user_id"]) != (self.session_id, self.user_id):
+            if not self._owns(line):
                 raise DamagedError("a line of another session or user")
         except DamagedError as error:
             problem = Problem(self.location, number(), error.message)
@@ -155,3 +157,15 @@ class SessionFile:
                 self.problems.append(problem)
             return None
         return line
+
+    def _own(self, last: Line | None) -> Line | None:
+        """Return the last line; raise DamagedError if it is not this session's."""
+        if last is None or self._owns(last):
+            return last
+        raise DamagedError(
+            f"{self.location}: the last line is of another session or user",
+            hint="nothing is written after it; a session's file cannot be renamed or copied",
+        )
+
+    def _owns(self, line: Line) -> bool:
+        return (line["session_id"], line["user_id"]) == (self.session_id, self.user_id)

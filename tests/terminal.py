@@ -2,6 +2,7 @@
 
 import os
 import pty
+import select
 import subprocess
 
 from tests.conftest import Clew
@@ -16,13 +17,12 @@ def in_terminal(clew: Clew, script: str) -> tuple[int, bytes]:
         cwd=clew.cwd,
         start_new_session=True,
     )
-    shown = b"".join(iter(lambda: _read(ours), b""))
+    shown = b""
+    ended = False
+    while not ended:
+        ended = process.poll() is not None
+        while select.select([ours], [], [], 0.05)[0]:
+            shown += os.read(ours, 65536)
+    os.close(theirs)
     os.close(ours)
-    return process.wait(timeout=60), shown
-
-
-def _read(fd: int) -> bytes:
-    try:
-        return os.read(fd, 65536)
-    except OSError:  # Linux: the last one at the other end is gone
-        return b""
+    return process.returncode, shown

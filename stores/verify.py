@@ -1,0 +1,104 @@
+"""Finding damage in a session file.
+
+The state and the totals that each line carries are counted again from the first line on: a line
+that says otherwise is damaged, or was not written by clew.
+"""
+
+import json
+import os
+from collections.abc import Iterator
+from typing import Any
+
+from clew.core.errors import DamagedError
+from clew.core.lines import VERSION, Line, decode
+from clew.core.session import Tip, fold, tip_after
+from clew.core.store import Problem
+
+from .files import open_to_read
+from .session_file import SessionFile
+from .tail import end_of_lines, forwards
+
+
+def verify(log: SessionFile) -> Iterator[Problem]:
+    """Yield everything that is wrong with a session's file, in its order."""
+    fd = open_to_read(log.location)
+    if fd is None:
+        return
+    try:
+        size = os.fstat(fd).st_size
+        checker = _Checker(log)
+        for number, raw in forwards(fd, size):
+            for reason in checker.reasons(raw):
+                yield Problem(log.location, number, reason)
+        torn = size - end_of_lines(fd, size)
+        if torn:
+            reason = f"a torn end of {torn} bytes: the next write moves it aside"
+            yield Problem(log.location, checker.count + 1, reason)
+    finally:
+        os.close(fd)
+
+
+class _Checker:
+    """Follows a session from its first line."""
+
+    def __init__(self, log: SessionFile) -> None:
+        self._owner = (log.session_id, log.user_id)
+        self._tip: Tip | None = Tip()
+        self._runs: set[str] = set()
+        self.count = 0
+
+    def reasons(self, raw: bytes) -> Iterator[str]:
+        """Yield what is wrong with the next line."""
+        self.count += 1
+        try:
+            line = decode(raw)
+        except DamagedError as error:
+            self._tip = None
+            yield error.message
+            return
+        if line["v"] > VERSION:
+            yield f"written by a later clew (format {line['v']}), so it was not checked"
+        elif (line["session_id"], line["user_id"]) != self._owner:
+            yield f"a line of session {line['session_id']!r} of user {line['user_id']!r}"
+        else:
+            yield from self._wrong_with(line)
+        self._tip = tip_after(line)
+
+    def _wrong_with(self, line: Line) -> Iterator[str]:
+        from clew.core.schemas import check_line
+
+        try:
+            check_line(line)
+        except ValueError as error:
+            yield f"not as the format says: {_first(error)}"
+            return
+        if line["type"] == "run":
+            if line["run_id"] in self._runs:
+                yield f"run {line['run_id']!r} is there twice"
+            self._runs.add(line["run_id"])
+        if self._tip is not None:
+            yield from _differences(fold(self._tip, line), line)
+
+
+def _differences(counted: Tip, line: Line) -> Iterator[str]:
+    if line["seq"] != counted.seq:
+        yield f"its seq is {line['seq']}, not {counted.seq}"
+    if _text(line["session_state"]) != _text(counted.state):
+        yield "its session_state is not what its changes make of the state before it"
+    if _text(line["session_metrics"]) != _text(counted.metrics):
+        yield "its session_metrics are not the totals before it and its own"
+
+
+def _text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True)
+
+
+def _first(error: ValueError) -> str:
+    """Return pydantic's first complaint in one line."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return " ".join(str(error).split())
+    found = error.errors()[0]
+    where = ".".join(str(part) for part in found["loc"])
+    return f"{where}: {found['msg']}"

@@ -1,0 +1,132 @@
+"""What a command loads, and what its help says."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from clew.cli.main import cli
+from tests.conftest import Clew
+
+PROGRAM = """
+import sys
+from clew.cli.main import main
+code = main(sys.argv[1:])
+sys.stderr.write("\\n" + " ".join(sys.modules))
+sys.exit(code)
+"""
+HEAVY = {"litellm", "openai", "asyncio", "rich", "pydantic", "filelock", "jsonschema"}
+MODEL = {"litellm", "openai", "pydantic"}
+
+
+def loaded(clew: Clew, *arguments: str) -> set[str]:
+    """Return the modules that a successful call of clew has loaded at its end."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *arguments],
+        env=clew.env,
+        cwd=clew.cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return set(done.stderr.splitlines()[-1].split())
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [("--help",), ("--version",), ("run", "--help"), ("history", "--help")],
+    ids=" ".join,
+)
+def test_help_loads_nothing_heavy(clew: Clew, arguments: tuple[str, ...]) -> None:
+    assert loaded(clew, *arguments) & (HEAVY | {"clew.core.agent", "clew.stores"}) == set()
+
+
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Clew:
+    """A world with a session `s` that has a line of each type."""
+    clew = Clew(tmp_path_factory.mktemp("session"))
+    clew("run", "-s", "s", "--name", "trip", "-m", clew.recording(("hi", "hello")), "hi")
+    clew("state", "-s", "s", "set", "a=1")
+    return clew
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("history",),
+        ("history", "--json"),
+        ("state",),
+        ("state", "get", "a"),
+        ("state", "log"),
+        ("sessions", "list"),
+        ("sessions", "show", "@trip"),
+        ("sessions", "path"),
+        ("metrics", "--all"),
+        ("config",),
+    ],
+    ids=" ".join,
+)
+def test_reading_loads_nothing_heavy(session: Clew, arguments: tuple[str, ...]) -> None:
+    assert loaded(session, *arguments) & HEAVY == set()
+
+
+@pytest.mark.parametrize("option", ["--no-store", "--json", "--usage"])
+def test_a_replayed_run_loads_no_model_library(clew: Clew, model: str, option: str) -> None:
+    assert loaded(clew, "run", "-m", model, option, "hi") & MODEL == set()
+
+
+def test_a_change_of_the_state_loads_no_model_library(session: Clew) -> None:
+    assert loaded(session, "state", "update", ".n += 1") & (MODEL | {"rich"}) == set()
+
+
+def commands(command: click.Command = cli, *path: str) -> Iterator[tuple[str, ...]]:
+    """Yield the words of every command."""
+    yield path
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
+            yield from commands(below, *path, name)
+
+
+def command_of(path: tuple[str, ...]) -> click.Command:
+    command: click.Command = cli
+    for name in path:
+        assert isinstance(command, click.Group)
+        below = command.get_command(click.Context(command), name)
+        assert below is not None
+        command = below
+    return command
+
+
+every_command = pytest.mark.parametrize(
+    "path", list(commands()), ids=lambda path: " ".join(path) or "clew"
+)
+
+
+@every_command
+def test_every_help_has_an_example(clew: Clew, path: tuple[str, ...]) -> None:
+    shown = clew(*path, "--help").out
+    assert "Example:\n" in shown or "Examples:\n" in shown
+    assert " ".join(("clew", *path)) in shown.split("Example")[1]
+
+
+@every_command
+def test_every_option_has_a_help_text(path: tuple[str, ...]) -> None:
+    options = [param for param in command_of(path).params if isinstance(param, click.Option)]
+    assert [option.name for option in options if not option.help] == []
+
+
+@every_command
+def test_help_is_also_minus_h(clew: Clew, path: tuple[str, ...]) -> None:
+    assert clew(*path, "-h").out == clew(*path, "--help").out
+
+
+def test_the_version_is_the_package_s(clew: Clew) -> None:
+    from importlib.metadata import version
+
+    assert clew("--version").out == f"clew {version('clew')}\n"

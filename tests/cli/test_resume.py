@@ -1,0 +1,112 @@
+"""`clew continue --resume`: going on with a run that did not end well."""
+
+from typing import Any
+
+import pytest
+from clew.stores.jsonl import JsonlStore
+
+from tests.conftest import Clew
+
+
+@pytest.fixture
+def failed(clew: Clew, model: str) -> Clew:
+    """A world in which session `s` has a turn and then a failed run `f`; `later` answers it."""
+    clew("run", "-m", model, "-s", "s", "one")
+    clew("run", "-m", model, "-s", "s", "--run-id", "f", "unheard of", code=3)
+    return clew
+
+
+@pytest.fixture
+def later(clew: Clew) -> str:
+    return clew.recording(
+        ("unheard of", "now I know"), ("unheard of\n\nshort", "yes"), name="later.jsonl"
+    )
+
+
+def test_resume_goes_on_with_the_last_unfinished_run(failed: Clew, later: str) -> None:
+    line = failed("continue", "-s", "s", "-m", later, "--resume", "--json").json
+    assert (line["resumes"], line["status"], line["content"]) == ("f", "COMPLETED", "now I know")
+    assert line["input"] == "unheard of"
+    assert line["history"]["runs"] == 1
+
+
+def test_resume_may_name_the_run(failed: Clew, model: str, later: str) -> None:
+    failed("continue", "-s", "s", "two words nobody knows", code=3)
+    line = failed("continue", "-s", "s", "-m", later, "--resume=f", "--json").json
+    assert (line["resumes"], line["content"]) == ("f", "now I know")
+
+
+def test_the_next_word_is_a_prompt_and_never_the_run(failed: Clew, later: str) -> None:
+    line = failed("continue", "-s", "s", "-m", later, "--resume", "short", "--json").json
+    assert (line["resumes"], line["content"]) == ("f", "yes")
+    assert [m["content"] for m in line["messages"]] == ["unheard of", "short", "yes"]
+
+
+def test_a_resumed_run_keeps_its_own_model(failed: Clew, model: str) -> None:
+    line = failed("continue", "-s", "s", "--resume", "--json", code=3).json
+    assert (line["model"], line["resumes"]) == (model, "f")
+
+
+def test_resume_goes_on_at_the_end_of_the_chain(failed: Clew, later: str) -> None:
+    second = failed("continue", "-s", "s", "--resume", "--json", code=3).json
+    third = failed("continue", "-s", "s", "-m", later, "--resume=f", "--json").json
+    assert third["resumes"] == second["run_id"]
+
+
+def test_a_run_that_was_resumed_to_its_end_is_printed_again(failed: Clew, later: str) -> None:
+    line = failed("continue", "-s", "s", "-m", later, "--resume=f", "--json").json
+    assert failed("continue", "-s", "s", "--resume=f", "--json").json == line
+    assert len(failed.stored("s")) == 3
+
+
+def test_a_resumed_run_is_no_longer_unfinished(failed: Clew, later: str) -> None:
+    failed("continue", "-s", "s", "-m", later, "--resume")
+    failed("continue", "-s", "s", "--resume", code=3)
+
+
+def test_nothing_to_resume_is_exit_3(clew: Clew, model: str) -> None:
+    clew("run", "-m", model, "-s", "s", "one")
+    clew("continue", "-s", "s", "--resume", code=3)
+    clew("continue", "-s", "s", "--resume=nobody", code=3)
+
+
+def test_resuming_a_completed_run_is_exit_2(clew: Clew, model: str) -> None:
+    clew("run", "-m", model, "-s", "s", "--run-id", "r", "one")
+    assert "COMPLETED" in clew("continue", "-s", "s", "--resume=r", code=2).err
+
+
+def test_a_resumed_run_leaves_standard_input_alone_unless_told(failed: Clew, later: str) -> None:
+    call = ["continue", "-s", "s", "-m", later, "--resume", "--json"]
+    assert failed(*call, "--dry-run", "-", stdin="short").json["messages"][-1]["content"] == "short"
+    assert failed(*call, stdin="short").json["content"] == "now I know"
+
+
+def dead_run(clew: Clew) -> dict[str, Any]:
+    """Leave a run as one whose process died after two pieces of its answer."""
+    log = JsonlStore(str(clew.home)).session("s", "default")
+    line: Any = clew("continue", "-s", "s", "--no-store", "--run-id", "d", "--json", "two").json
+    flight = log.begin(line | {"status": "INTERRUPTED", "exit_code": 1, "content": ""})
+    flight.note({"text": "as far as "})
+    flight.note({"text": "it came"})
+    flight.stranded()
+    return dict(line)
+
+
+def test_a_run_found_dead_is_stored_as_interrupted_and_gone_on_with(
+    clew: Clew, model: str
+) -> None:
+    clew("run", "-m", model, "-s", "s", "one")
+    dead_run(clew)
+    line = clew("continue", "-s", "s", "--resume", "--json").json
+    _, interrupted, resumed = clew.stored("s")
+    assert (interrupted["status"], interrupted["run_id"]) == ("INTERRUPTED", "d")
+    assert interrupted["content"] == "as far as it came"
+    assert resumed == line
+    assert (line["resumes"], line["content"], line["input"]) == ("d", "answer two", "two")
+
+
+def test_a_run_id_found_dead_goes_on_with_the_same_command(clew: Clew, model: str) -> None:
+    clew("run", "-m", model, "-s", "s", "one")
+    dead_run(clew)
+    line = clew("run", "-m", model, "-s", "s", "--run-id", "d", "--json", "two").json
+    assert (line["resumes"], line["content"]) == ("d", "answer two")

@@ -1,0 +1,150 @@
+"""Which earlier turns are sent."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, cast
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from clew.core.history import History, HistoryPolicy, choose, tokens_of
+from clew.core.lines import Line, RunLine, Status
+from clew.core.messages import Message, assistant, system, user
+from clew.core.session import Tip
+from tests.stores.made import run_draft, sealed, state_line
+
+ON = HistoryPolicy(on=True)
+OWN = [user("now")]
+
+
+def turn(seq: int, status: Status = "COMPLETED", size: int = 1) -> Line:
+    line = cast(RunLine, sealed(run_draft(f"r{seq}", status=status), Tip(seq - 1)))
+    line["messages"] = [system("be brief"), user(f"q{seq}"), assistant(f"a{seq}" * size)]
+    return line
+
+
+def picked(lines: list[Line], policy: HistoryPolicy, own: list[Message] = OWN) -> History:
+    turns = sum(line["type"] == "run" and line["status"] == "COMPLETED" for line in lines)
+    return choose(iter(lines[::-1]), policy, turns=turns, own=own)
+
+
+def texts(history: History) -> list[str]:
+    return [message["content"] for message in history.messages]
+
+
+FIVE = [turn(seq) for seq in range(1, 6)]
+ONE_TURN = tokens_of([user("q1"), assistant("a1")])
+
+
+def test_without_history_nothing_is_read_or_sent() -> None:
+    def unread() -> Iterator[Line]:
+        raise AssertionError
+        yield
+
+    history = choose(unread(), HistoryPolicy(), turns=5, own=OWN)
+    assert (history.messages, history.record["left_out"]) == ([], 0)
+
+
+def test_all_turns_are_sent_oldest_first_without_their_system_messages() -> None:
+    assert texts(picked(FIVE[:2], ON)) == ["q1", "a1", "q2", "a2"]
+
+
+def test_what_is_no_completed_turn_is_not_sent() -> None:
+    lines = [turn(1), turn(2, "ERROR"), sealed(state_line({"a": 1}), Tip(2)), turn(4, "CANCELLED")]
+    history = picked(lines, ON)
+    assert texts(history) == ["q1", "a1"]
+    assert history.record == {"runs": 1, "first_seq": 1, "last_seq": 1, "left_out": 0}
+
+
+@pytest.mark.parametrize(
+    ("limits", "runs"),
+    [
+        ({}, 5),
+        ({"runs": 0}, 0),
+        ({"runs": 2}, 2),
+        ({"runs": 9}, 5),
+        ({"messages": 0}, 0),
+        ({"messages": 3}, 1),
+        ({"messages": 4}, 2),
+        ({"tokens": 0}, 0),
+        ({"tokens": ONE_TURN - 1}, 0),
+        ({"tokens": ONE_TURN}, 1),
+        ({"tokens": 3 * ONE_TURN + 1}, 3),
+        ({"runs": 3, "messages": 2}, 1),
+        ({"runs": 1, "messages": 8, "tokens": 3 * ONE_TURN}, 1),
+    ],
+)
+def test_each_limit_keeps_the_newest_whole_turns(limits: dict[str, Any], runs: int) -> None:
+    history = picked(FIVE, replace(ON, **limits))
+    assert texts(history) == [f"{x}{seq}" for seq in range(6 - runs, 6) for x in "qa"]
+    assert history.record["left_out"] == 5 - runs
+
+
+def test_the_record_tells_which_turns_were_sent() -> None:
+    record = picked(FIVE, replace(ON, runs=2)).record
+    assert record == {"runs": 2, "first_seq": 4, "last_seq": 5, "left_out": 3}
+
+
+def test_the_window_leaves_room_for_the_request_and_an_answer() -> None:
+    window = 1000
+    history = picked([turn(seq, size=20) for seq in range(1, 50)], replace(ON, window=window))
+    sent = tokens_of([*history.messages, *OWN])
+    assert window // 2 < sent <= window - window // 4
+
+
+def test_a_request_that_fills_the_window_gets_no_history() -> None:
+    assert picked(FIVE, replace(ON, window=100), own=[user("x" * 1000)]).messages == []
+
+
+def test_a_turn_that_does_not_fit_ends_the_history() -> None:
+    lines = [turn(1), turn(2, size=1000), turn(3)]
+    assert texts(picked(lines, replace(ON, tokens=3 * ONE_TURN))) == ["q3", "a3"]
+
+
+def test_no_more_is_read_than_is_sent() -> None:
+    read: list[int | None] = []
+
+    def newest(lines: list[Line]) -> Iterator[Line]:
+        for line in lines[::-1]:
+            read.append(line["seq"])
+            yield line
+
+    choose(newest(FIVE), replace(ON, runs=2), turns=5, own=OWN)
+    assert read == [5, 4]
+
+
+def test_reading_ends_with_the_sessions_first_turn() -> None:
+    read: list[int | None] = []
+
+    def newest() -> Iterator[Line]:
+        for line in (turn(9), turn(8), turn(7, "ERROR")):
+            read.append(line["seq"])
+            yield line
+
+    choose(newest(), ON, turns=2, own=OWN)
+    assert read == [9, 8]
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["COMPLETED", "ERROR"]), st.integers(0, 50)), max_size=8),
+    st.builds(
+        HistoryPolicy,
+        on=st.just(True),
+        runs=st.none() | st.integers(0, 9),
+        messages=st.none() | st.integers(0, 20),
+        tokens=st.none() | st.integers(0, 400),
+        window=st.none() | st.integers(0, 800),
+    ),
+)
+def test_history_is_always_the_newest_whole_turns_and_begins_with_a_question(
+    made: list[tuple[Status, int]], policy: HistoryPolicy
+) -> None:
+    lines = [turn(seq, status, size) for seq, (status, size) in enumerate(made, 1)]
+    turns = [line for line in lines if line["type"] == "run" and line["status"] == "COMPLETED"]
+    history = picked(lines, policy)
+    count = history.record["runs"]
+    chosen = turns[len(turns) - count :]
+    assert history.messages == [message for line in chosen for message in line["messages"][1:]]
+    assert [message["role"] for message in history.messages[:1]] in ([], ["user"])
+    assert history.record["left_out"] == len(turns) - count
