@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise
 from typing import Any, NoReturn
 
 import click
@@ -66,7 +67,12 @@ def _nearest(name: str) -> str:
     return f'to ask a model: clew run "{name} …"; for all commands: clew --help'
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    subcommand_metavar="COMMAND [ARGS]...",
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(VERSION, prog_name="clew", message="%(prog)s %(version)s")
 @click.option("--home", metavar="DIR", help="Where clew keeps its data.  [env: CLEW_HOME]")
 @click.option(
@@ -91,6 +97,8 @@ def cli(ctx: click.Context, home: str | None, store: str | None, trust: bool) ->
       tail -n 1 "$(clew sessions path)" | jq -r .content
     """
     ctx.obj = App(home=home, store_url=store, trust_once=trust)
+    if ctx.invoked_subcommand is None:
+        output.answer(ctx.get_help())
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -138,6 +146,8 @@ def _usage(error: click.UsageError) -> UsageError:
 def _other_option(error: click.NoSuchOption, otherwise: str | None) -> str:
     if error.option_name in ("--home", "--store", "--trust"):
         return f"it stands before the command: clew {error.option_name} …"
+    if error.option_name.split("=")[0] == "--resume":
+        return "it belongs to continue: clew continue --resume"
     if error.possibilities:
         return "did you mean " + " or ".join(sorted(error.possibilities)) + "?"
     return f"if it belongs to the prompt, write -- before it; {otherwise}"
@@ -146,8 +156,8 @@ def _other_option(error: click.NoSuchOption, otherwise: str | None) -> str:
 def _wants_json(arguments: Sequence[str]) -> str | None:
     """Return the JSON form that a command line asks for, also where it is otherwise wrong."""
     wanted = None
-    words = list(arguments)
-    for word, following in zip(words, [*words[1:], ""], strict=True):
+    words = [*arguments, ""]
+    for word, following in pairwise(words):
         if word == "--":
             break
         if word == "--json":

@@ -123,9 +123,13 @@ class Agent:
         order, log = self._prepare(input, how)
         if how.run_id is None or how.store is None or not how.keep:
             return self._in_turn(order, log, how)
-        with how.store.claim(how.run_id, log.session_id, how.user_id, how.waiting) as owner:
-            if owner != log.session_id:
-                raise ConflictError(f"run id {how.run_id!r} is taken, in session {owner}")
+        with how.store.claim(how.run_id, log.session_id, how.user_id, how.waiting) as claim:
+            if claim.session_id != log.session_id:
+                raise ConflictError(
+                    f"run id {how.run_id!r} is taken, in session {claim.session_id}"
+                )
+            if claim.fresh and not ids.is_generated(how.run_id):
+                return self._in_turn(order, log, how)
             return self._once(order, log, how)
 
     def _once(self, order: Order, log: SessionLog, how: Invocation) -> RunOutput:

@@ -64,13 +64,19 @@ def _checked(schema: dict[str, Any]) -> dict[str, Any]:
 
 def _resolve_references(schema: dict[str, Any]) -> None:
     """Raise Unresolvable for a reference out of the schema: nothing is ever fetched."""
-    from jsonschema_specifications import REGISTRY
     from referencing.jsonschema import DRAFT202012, SchemaResource
 
     root = SchemaResource.from_contents(schema, default_specification=DRAFT202012)
-    resolver = REGISTRY.resolver_with_root(root)
+    resolver = _known_schemas().resolver_with_root(root)
     for reference in _references(schema):
         resolver.lookup(reference)
+
+
+def _known_schemas() -> Any:
+    """Return what a schema may refer to beside itself: the meta-schemas, and no network."""
+    from jsonschema_specifications import REGISTRY
+
+    return REGISTRY
 
 
 def _references(node: Any) -> Iterator[str]:
@@ -131,7 +137,6 @@ def parse_answer(text: str, schema: dict[str, Any]) -> Any:
     """Return the data that an answer holds; raise SchemaMismatch, with the reason, if it does not
     fit."""
     from jsonschema.validators import validator_for
-    from jsonschema_specifications import REGISTRY
     from referencing.exceptions import Unresolvable
 
     fenced = _FENCED.search(text)
@@ -140,7 +145,9 @@ def parse_answer(text: str, schema: dict[str, Any]) -> Any:
     except (ValueError, RecursionError, UsageError) as error:
         raise SchemaMismatch(f"the answer is not JSON: {error}") from None
     try:
-        misfit = next(validator_for(schema)(schema, registry=REGISTRY).iter_errors(data), None)
+        misfit = next(
+            validator_for(schema)(schema, registry=_known_schemas()).iter_errors(data), None
+        )
     except (RecursionError, Unresolvable) as error:
         raise SchemaMismatch(f"the schema cannot be applied: {error}") from None
     if misfit is not None:

@@ -83,8 +83,8 @@ def perform(
     """Run, store, and return how it ended; errors of the model are in the result, never raised.
 
     The caller has the session's turn, if the run needs it. Raises StoreError if the intent could
-    not be written: then nothing was sent. When the run is cancelled, its line is stored, the last event tells it, and
-    Cancelled (or KeyboardInterrupt) is raised again.
+    not be written: then nothing was sent. When the run is cancelled, its line is stored, the last
+    event tells it, and Cancelled (or KeyboardInterrupt) is raised again.
     """
     planned = plan(order, log)
     intent = _intent(order, planned, log)

@@ -7,6 +7,7 @@ The state is a JSON object without null members: null means absent. Changes are 
 import json
 import math
 import re
+from contextlib import suppress
 from typing import Any
 
 from .errors import NotFoundError, UsageError
@@ -140,8 +141,13 @@ def get_path(state: State, path: str) -> Any:
 def set_path(state: State, path: str, value: Any) -> State:
     """Return `state` with `value` at `path`, missing objects on the way made.
 
-    Raises UsageError where the way leads through something that is no object and no list.
+    Null removes. Raises UsageError where the way leads through something that is no object and no
+    list.
     """
+    if value is None:
+        with suppress(NotFoundError):
+            return unset_path(state, path)
+        return state
     changed: State = _changed(state, parse_path(path), path, lambda _old: value)
     return changed
 

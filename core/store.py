@@ -51,6 +51,14 @@ class Problem:
         return f"{self.path}:{self.line}: skipped: {self.reason}"
 
 
+@dataclass(frozen=True)
+class Claim:
+    """A caller's run id: the session it belongs to, and whether nobody had claimed it before."""
+
+    session_id: str
+    fresh: bool
+
+
 class Flight(Protocol):
     """The record of a run under way, kept outside the lines until the run is stored."""
 
@@ -169,8 +177,8 @@ class Store(Protocol):
 
     def claim(
         self, run_id: str, session_id: str, user_id: str, waiting: Waiting
-    ) -> AbstractContextManager[str]:
-        """Have a caller's run id to oneself; gives the session that it belongs to.
+    ) -> AbstractContextManager[Claim]:
+        """Have a caller's run id to oneself, and learn which session it belongs to.
 
         That is `session_id` for the first claim and the first one's for ever after. Raises
         BusyError after the wait for another process that has the id.

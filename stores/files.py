@@ -145,17 +145,20 @@ def sync_folder(path: str) -> None:
         os.close(fd)
 
 
-def replace_file(path: str, data: bytes, mode: int = 0o600) -> None:
-    """Put `data` in place of a file's content in one step. For what can be made anew: it is not
-    synced."""
+def replace_file(path: str, data: bytes, mode: int = 0o600, *, durable: bool = False) -> None:
+    """Put `data` in place of a file's content in one step; only `durable` waits for the disk."""
     draft = f"{path}.{os.getpid()}.new"
     fd = above_stdio(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS, mode))
     try:
         os.fchmod(fd, mode)
         write_all(fd, data)
+        if durable:
+            os.fsync(fd)
     finally:
         os.close(fd)
     os.replace(draft, path)
+    if durable:
+        sync_folder(os.path.dirname(path))
 
 
 def read_small(path: str) -> bytes:

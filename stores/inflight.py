@@ -22,7 +22,22 @@ from clew.core.store import InFlight
 from .files import make_folder, open_private, open_to_read, storing, sync_folder, write_all
 from .locks import is_still
 
+FOLDER = ".inflight"
 _SUFFIX = ".part"
+_AFTER_ID = "~"
+
+
+def stem(folder: str, session_id: str) -> str:
+    """Return what the paths of a session's records begin with."""
+    return os.path.join(folder, FOLDER, session_id + _AFTER_ID)
+
+
+def sessions(folder: str) -> Iterator[tuple[int, str]]:
+    """Yield when a run in flight was last written to, and its session, for all in a folder."""
+    for path in _paths(os.path.join(folder, "")):
+        with suppress(FileNotFoundError):
+            began = os.stat(path, follow_symlinks=False).st_mtime_ns
+            yield began, os.path.basename(path).partition(_AFTER_ID)[0]
 
 
 class FlightFile:
@@ -80,9 +95,12 @@ def begin(stem: str, intent: RunLine, after: int) -> FlightFile:
     return FlightFile(path, fd)
 
 
-def read_all(stem: str) -> list[InFlight]:
-    """Return the runs in flight, oldest first. Writes nothing, needs no permission to write."""
-    found: list[InFlight] = []
+def read_all(stem: str) -> list[tuple[InFlight, int]]:
+    """Return the runs in flight and the seq that each began after, oldest first.
+
+    Writes nothing, and needs no permission to write.
+    """
+    found: list[tuple[InFlight, int]] = []
     for path in _paths(stem):
         fd = open_to_read(path)
         if fd is None:
@@ -90,10 +108,11 @@ def read_all(stem: str) -> list[InFlight]:
         try:
             record = read_record(fd)
             if record is not None:
-                found.append(InFlight(record[0], running=not _may_share(fd)))
+                run, after = record
+                found.append((InFlight(run, running=not _may_share(fd)), after))
         finally:
             os.close(fd)
-    return sorted(found, key=lambda flight: flight.line["started_at"])
+    return sorted(found, key=lambda pair: pair[0].line["started_at"])
 
 
 def any_record(stem: str) -> bool:

@@ -2,13 +2,15 @@
 
 import json
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from clew.core.ids import digest, is_generated, is_session_id, user_folder
 from clew.core.session import name_draft
-from clew.core.store import SessionLog, Waiting
+from clew.core.store import Claim, SessionLog, Waiting
 
+from . import inflight
 from .files import make_folder, read_small, replace_file, storing
 from .locks import hold, me
 from .names import NameIndex
@@ -71,19 +73,20 @@ class JsonlStore:
         return None if anywhere is None else (anywhere, False)
 
     @contextmanager
-    def claim(self, run_id: str, session_id: str, user_id: str, waiting: Waiting) -> Iterator[str]:
-        """Have a caller's run id to oneself; gives the session that it belongs to."""
+    def claim(
+        self, run_id: str, session_id: str, user_id: str, waiting: Waiting
+    ) -> Iterator[Claim]:
+        """Have a caller's run id to oneself, and learn which session it belongs to."""
         folder = os.path.join(self._folder(user_id), ".runs")
         make_folder(folder)
         path = os.path.join(folder, digest(run_id))
         with hold(f"{path}.lock", f"run {run_id}", waiting, me(run_id)):
             owner = _claimed(path, run_id)
             if owner is None:
-                owner = session_id
                 with storing("write", path):
                     claim = {"run_id": run_id, "session_id": session_id}
-                    replace_file(path, json.dumps(claim).encode())
-            yield owner
+                    replace_file(path, json.dumps(claim).encode(), durable=True)
+            yield Claim(owner or session_id, fresh=owner is None)
 
     def _folder(self, user_id: str) -> str:
         return os.path.join(self._root, "users", user_folder(user_id))
@@ -106,16 +109,22 @@ class JsonlStore:
                     break
 
     def _files(self, user_id: str) -> Iterator[tuple[int, str]]:
-        """Yield when each session got its last line, and its id."""
+        """Yield when each session was written to, and its id; a run in flight is enough."""
         folder = self._folder(user_id)
         missing = (FileNotFoundError, NotADirectoryError)
+        written: set[str] = set()
         with storing("read", folder), suppress(*missing), os.scandir(folder) as entries:
             for entry in entries:
                 session_id = entry.name.removesuffix(_SUFFIX)
-                if entry.name.endswith(_SUFFIX) and is_session_id(session_id):
-                    status = entry.stat(follow_symlinks=False)
-                    if status.st_size:
-                        yield status.st_mtime_ns, session_id
+                if not entry.name.endswith(_SUFFIX) or not is_session_id(session_id):
+                    continue
+                status = entry.stat(follow_symlinks=False)
+                if stat.S_ISREG(status.st_mode) and status.st_size:
+                    written.add(session_id)
+                    yield status.st_mtime_ns, session_id
+        for began, session_id in inflight.sessions(os.path.join(folder, inflight.FOLDER)):
+            if session_id not in written:
+                yield began, session_id
 
 
 def _store_name(log: SessionLog, name: str) -> None:

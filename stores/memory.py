@@ -13,7 +13,7 @@ from clew.core.flight import draft_of, interrupted_line
 from clew.core.ids import is_generated
 from clew.core.lines import Line, RunLine
 from clew.core.session import Drafter, always, name_draft, seal, tip_after
-from clew.core.store import Flight, Holder, InFlight, Problem, SessionLog, Waiting
+from clew.core.store import Claim, Flight, Holder, InFlight, Problem, SessionLog, Waiting
 from clew.core.text import one_spelling
 
 _SAY_AFTER = 1.0
@@ -78,12 +78,15 @@ class MemoryStore:
         return (used[-1], True) if used else None
 
     @contextmanager
-    def claim(self, run_id: str, session_id: str, user_id: str, waiting: Waiting) -> Iterator[str]:
-        """Have a caller's run id to oneself; gives the session that it belongs to."""
+    def claim(
+        self, run_id: str, session_id: str, user_id: str, waiting: Waiting
+    ) -> Iterator[Claim]:
+        """Have a caller's run id to oneself, and learn which session it belongs to."""
         with self._lock:
+            fresh = (user_id, run_id) not in self._claims
             lock, owner = self._claims.setdefault((user_id, run_id), (_Lock(), session_id))
         with lock.held(f"run {run_id}", run_id, waiting):
-            yield owner
+            yield Claim(owner, fresh)
 
     def _mark(self, session_id: str, user_id: str) -> None:
         with self._lock:

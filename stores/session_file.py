@@ -101,7 +101,9 @@ class SessionFile:
     def in_flight(self) -> list[InFlight]:
         """Return the runs that have no line yet, oldest first."""
         flights = inflight.read_all(self._flights)
-        return [flight for flight in flights if not self._stored(flight.line["run_id"], 0, 50)]
+        return [
+            flight for flight, after in flights if not self._stored(flight.line["run_id"], after)
+        ]
 
     def recover(self) -> list[RunLine]:
         """Store the dead runs in flight as INTERRUPTED, each exactly once."""
@@ -114,16 +116,16 @@ class SessionFile:
                     self.problems.append(Problem(path, 1, "not a record of a run; moved aside"))
                     continue
                 run, after = record
-                if not self._stored(run["run_id"], after, None):
+                if not self._stored(run["run_id"], after):
                     line = self.append(always(draft_of(run)))
                     recovered += [cast(RunLine, line)] if line is not None else []
                 os.unlink(path)
         return recovered
 
-    def _stored(self, run_id: str, after: int, most: int | None) -> bool:
-        """Tell whether a line after line `after` is this run's; look at `most` lines at most."""
-        for count, line in enumerate(self.newest()):
-            if (line["seq"] or 0) <= after or count == most:
+    def _stored(self, run_id: str, after: int) -> bool:
+        """Tell whether a line after line `after` is this run's."""
+        for line in self.newest():
+            if (line["seq"] or 0) <= after:
                 return False
             if line["type"] == "run" and line["run_id"] == run_id:
                 return True
@@ -131,7 +133,7 @@ class SessionFile:
 
     @property
     def _flights(self) -> str:
-        return os.path.join(self._folder, ".inflight", f"{self.session_id}~")
+        return inflight.stem(self._folder, self.session_id)
 
     @contextmanager
     def _reading(self) -> Iterator[tuple[int, int]]:

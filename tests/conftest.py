@@ -1,4 +1,4 @@
-"""What tests share: the installed `clew` in a world of its own, recorded answers, a provider, jq."""
+"""What tests share: the installed `clew` in a world of its own, recordings, a provider, jq."""
 
 import json
 import os

@@ -77,9 +77,7 @@ def test_any_printable_user_has_one_folder_of_his_own(clew: Clew, model: str, us
 
 
 @pytest.mark.parametrize("option", ["--run-id", "-s", "-u", "-m", "--name", "--schema"])
-def test_an_empty_value_is_exit_2_and_names_the_option(
-    clew: Clew, model: str, option: str
-) -> None:
+def test_an_empty_value_is_exit_2_and_names_the_option(clew: Clew, model: str, option: str) -> None:
     result = clew("run", "-m", model, option, "", "hi", code=2)
     check_one_line(result)
     assert option.lstrip("-")[0] in result.err.partition("is empty")[0]
@@ -101,9 +99,7 @@ def test_a_variable_that_names_no_session_is_exit_3(clew: Clew, model: str) -> N
     check_one_line(clew("continue", "two", env={"CLEW_SESSION": "t"}, code=3))
 
 
-@pytest.mark.parametrize(
-    "name", ["replay:nowhere", "local/nothing", "gguf:nothing", "gguf:.", " "]
-)
+@pytest.mark.parametrize("name", ["replay:nowhere", "local/nothing", "gguf:nothing", "gguf:.", " "])
 def test_an_unknown_model_without_litellm_says_so(clew: Clew, name: str) -> None:
     result = clew("run", "-q", "-m", name, "-s", "s", "hi", code=None)
     check_one_line(result)
@@ -223,9 +219,7 @@ def test_setting_a_broken_path_is_exit_2_and_changes_nothing(
     ],
     ids=" ".join,
 )
-def test_an_option_with_a_wrong_value_is_exit_2(
-    clew: Clew, model: str, options: list[str]
-) -> None:
+def test_an_option_with_a_wrong_value_is_exit_2(clew: Clew, model: str, options: list[str]) -> None:
     check_one_line(clew("run", "-m", model, *options, "hi", code=2))
     assert not clew.home.exists()
 

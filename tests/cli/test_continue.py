@@ -50,9 +50,7 @@ def test_history_runs_sends_the_newest_and_says_what_was_left_out(talk: Clew) ->
         ("--no-history", 0),
     ],
 )
-def test_limits_of_the_history_send_whole_turns_only(
-    talk: Clew, option: str, runs: int
-) -> None:
+def test_limits_of_the_history_send_whole_turns_only(talk: Clew, option: str, runs: int) -> None:
     assert talk("continue", "-s", "s", option, "--json", "four").json["history"]["runs"] == runs
 
 

@@ -3,8 +3,9 @@
 from typing import Any
 
 import pytest
-from clew.stores.jsonl import JsonlStore
 
+from clew.core.store import Waiting
+from clew.stores.jsonl import JsonlStore
 from tests.conftest import Clew
 
 
@@ -83,18 +84,18 @@ def test_a_resumed_run_leaves_standard_input_alone_unless_told(failed: Clew, lat
 
 def dead_run(clew: Clew) -> dict[str, Any]:
     """Leave a run as one whose process died after two pieces of its answer."""
-    log = JsonlStore(str(clew.home)).session("s", "default")
+    store = JsonlStore(str(clew.home))
+    log = store.session("s", "default")
     line: Any = clew("continue", "-s", "s", "--no-store", "--run-id", "d", "--json", "two").json
-    flight = log.begin(line | {"status": "INTERRUPTED", "exit_code": 1, "content": ""})
+    with store.claim("d", "s", "default", Waiting(0)):
+        flight = log.begin(line | {"status": "INTERRUPTED", "exit_code": 1, "content": ""})
     flight.note({"text": "as far as "})
     flight.note({"text": "it came"})
     flight.stranded()
     return dict(line)
 
 
-def test_a_run_found_dead_is_stored_as_interrupted_and_gone_on_with(
-    clew: Clew, model: str
-) -> None:
+def test_a_run_found_dead_is_stored_as_interrupted_and_gone_on_with(clew: Clew, model: str) -> None:
     clew("run", "-m", model, "-s", "s", "one")
     dead_run(clew)
     line = clew("continue", "-s", "s", "--resume", "--json").json

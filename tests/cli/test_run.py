@@ -8,9 +8,9 @@ from typing import Any
 
 import jsonschema
 import pytest
+
 from clew.core.store import Waiting
 from clew.stores.jsonl import JsonlStore
-
 from tests.conftest import Clew
 
 FIELDS = (

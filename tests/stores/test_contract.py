@@ -286,8 +286,8 @@ def test_a_name_belongs_to_one_user(store: Store) -> None:
 
 def test_a_run_id_belongs_to_one_user(store: Store) -> None:
     for user, session in (("ada", "s1"), ("bob", "s2")):
-        with store.claim("run", session, user, AT_ONCE) as owner:
-            assert owner == session
+        with store.claim("run", session, user, AT_ONCE) as claim:
+            assert claim.session_id == session
 
 
 def test_last_used_is_each_users_own(store: Store) -> None:
@@ -535,18 +535,18 @@ def test_runs_in_flight_belong_to_one_session_of_one_user(store: Store) -> None:
 
 
 def test_a_run_id_belongs_for_ever_to_the_session_that_claimed_it_first(place: Place) -> None:
-    with place.store.claim("run", "s1", "default", AT_ONCE) as owner:
-        assert owner == "s1"
-    with place.reopen().claim("run", "s2", "default", AT_ONCE) as owner:
-        assert owner == "s1"
+    with place.store.claim("run", "s1", "default", AT_ONCE) as claim:
+        assert (claim.session_id, claim.fresh) == ("s1", True)
+    with place.reopen().claim("run", "s2", "default", AT_ONCE) as claim:
+        assert claim.session_id == "s1"
 
 
 def test_a_run_id_claimed_by_many_at_once_has_one_owner(place: Place) -> None:
-    def claim(number: int) -> str:
-        with place.reopen().claim("run", f"s{number}", "default", Waiting(30)) as owner:
-            return owner
+    def owner(number: int) -> str:
+        with place.reopen().claim("run", f"s{number}", "default", Waiting(30)) as claim:
+            return claim.session_id
 
-    assert len(set(together(claim))) == 1
+    assert len(set(together(owner))) == 1
 
 
 def test_a_run_id_in_use_is_busy(place: Place) -> None:
@@ -561,8 +561,8 @@ def test_a_run_id_in_use_is_busy(place: Place) -> None:
 def test_a_run_id_may_be_any_text(store: Store) -> None:
     odd = ["../x", "a/b", ".", "naïve 行", "A", "a"]
     for number, run_id in enumerate(odd):
-        with store.claim(run_id, f"s{number}", "default", AT_ONCE) as owner:
-            assert owner == f"s{number}"
+        with store.claim(run_id, f"s{number}", "default", AT_ONCE) as claim:
+            assert claim.session_id == f"s{number}"
 
 
 # Names and lists

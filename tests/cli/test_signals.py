@@ -1,0 +1,61 @@
+"""Signals: what came is stored, and clew dies of the signal."""
+
+import signal
+import subprocess
+from threading import Event
+
+import pytest
+
+from tests.conftest import Clew
+from tests.provider import Provider
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def start(clew: Clew, provider: Provider, gate: Event, *options: str) -> "subprocess.Popen[bytes]":
+    """Start a run whose answer stops after half of it, and wait until that has come."""
+    provider.answer("one two three four", gate=gate)
+    call = ["run", "-m", "openai/test-model", "-s", "s", "-o", "stream-json", *options, "go"]
+    process = clew.start(*call)
+    assert process.stdout is not None
+    while b'"RunContent"' not in (line := process.stdout.readline()):
+        assert line, "it ended early"
+    return process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", SIGNALS)
+def test_a_signal_in_mid_answer_keeps_what_came_and_clew_dies_of_it(
+    clew: Clew, provider: Provider, signum: signal.Signals
+) -> None:
+    process = start(clew, provider, Event())
+    process.send_signal(signum)
+    out, _ = process.communicate(timeout=30)
+    (line,) = clew.stored("s")
+    assert process.returncode == -signum
+    assert (line["status"], line["exit_code"]) == ("CANCELLED", 128 + signum)
+    assert line["content"].split()[0] == "one"
+    assert b'"RunCancelled"' in out.splitlines()[-1]
+
+
+@pytest.mark.slow
+def test_an_interrupt_that_the_parent_ignores_is_ignored(clew: Clew, provider: Provider) -> None:
+    gate = Event()
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        process = start(clew, provider, gate)
+    finally:
+        signal.signal(signal.SIGINT, before)
+    process.send_signal(signal.SIGINT)
+    gate.set()
+    process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert clew.stored("s")[0]["status"] == "COMPLETED"
+
+
+def test_a_signal_while_the_prompt_is_read_leaves_nothing(clew: Clew, model: str) -> None:
+    process = clew.start("run", "-v", "-m", model, "-s", "s", stdin=subprocess.PIPE)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == -signal.SIGTERM
+    assert not clew.home.exists()
