@@ -64,6 +64,9 @@ def _from_beside(has_words: bool, note: Callable[[str], None]) -> bytes:
                 hint="--no-stdin leaves it alone; - waits for it",
             )
         return read_stdin()
+    if not has_words and os.isatty(0):
+        note("type the prompt; Ctrl-D on a new line ends it")
+        return read_stdin()
     return b""
 
 

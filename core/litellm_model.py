@@ -8,7 +8,8 @@ broke off for a whole answer.
 import logging
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -147,11 +148,17 @@ class LitellmModel:
     def ask(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
         """Send one request, exactly once."""
         litellm = _litellm()
-        try:
+        with self._border():
             response = litellm.completion(**self._arguments(request))
-            if request.stream:
-                return self._streamed(response, on_text)
-            return self._whole(response, on_text)
+        if request.stream:
+            return self._streamed(response, on_text)
+        return self._whole(response, on_text)
+
+    @contextmanager
+    def _border(self) -> Iterator[None]:
+        """Turn litellm's errors into ours; what `on_text` raises must not come through here."""
+        try:
+            yield
         except ClewError:
             raise
         except Exception as error:
@@ -181,21 +188,29 @@ class LitellmModel:
     def _streamed(self, stream: Any, on_text: Callable[[str], None]) -> ModelReply:
         usage: Any = None
         resolved: str | None = None
-        for chunk in stream:
-            resolved = chunk.model or resolved
-            usage = getattr(chunk, "usage", None) or usage
-            on_text((chunk.choices[0].delta.content or "") if chunk.choices else "")
+        chunks = iter(stream)
+        while True:
+            with self._border():
+                chunk = next(chunks, None)
+                if chunk is None:
+                    break
+                resolved = chunk.model or resolved
+                usage = getattr(chunk, "usage", None) or usage
+                text = (chunk.choices[0].delta.content or "") if chunk.choices else ""
+            on_text(text)
         if stream.received_finish_reason is None:
             raise ProviderDown("the answer broke off: the stream ended without a finish reason")
         reported = any(getattr(chunk, "usage", None) for chunk in stream.chunks)
         return ModelReply(stream.received_finish_reason, self._usage(usage, reported), resolved)
 
     def _whole(self, response: Any, on_text: Callable[[str], None]) -> ModelReply:
-        if not response.choices:
-            raise ProviderDown("the provider's response holds no answer (no choices)")
-        choice = response.choices[0]
-        usage = getattr(response, "usage", None)
-        on_text(choice.message.content or "")
+        with self._border():
+            if not response.choices:
+                raise ProviderDown("the provider's response holds no answer (no choices)")
+            choice = response.choices[0]
+            text = choice.message.content or ""
+            usage = getattr(response, "usage", None)
+        on_text(text)
         reported = bool(usage and usage.total_tokens)
         return ModelReply(choice.finish_reason, self._usage(usage, reported), response.model)
 

@@ -33,6 +33,10 @@ class ReplayModel:
 
     def __init__(self, name: str, store: Store | None, user_id: str) -> None:
         self._source = name.removeprefix("replay:")
+        if not self._source:
+            raise UsageError(
+                "replay: names no recording", hint="write replay:SESSION or replay:FILE"
+            )
         if os.path.isfile(self._source):
             self._source = os.path.abspath(self._source)
         self.name = f"replay:{self._source}"

@@ -98,11 +98,14 @@ def open_to_read(path: str) -> int | None:
     raise StoreError(f"{path} is not a regular file")
 
 
-def make_folder(path: str) -> None:
+def make_folder(path: str, *, parents: int = 0) -> None:
     """Make a folder that only its owner may enter (0700, whatever the umask), and its parents.
 
-    Raises StoreError if it cannot be made, belongs to somebody else, or others may write to it.
+    Raises StoreError if it, or one of so many `parents`, cannot be made, belongs to somebody else,
+    or may be written to by others.
     """
+    if parents:
+        make_folder(os.path.dirname(path), parents=parents - 1)
     with storing("make the folder", path):
         try:
             status = os.stat(path)

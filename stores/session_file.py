@@ -19,6 +19,9 @@ from .files import make_folder, open_to_read, storing
 from .locks import hold, me
 from .tail import backwards, forwards, line_number
 
+_ABOVE = 2
+"""Folders between a user's and the store's own: they have to be safe, too."""
+
 
 class SessionFile:
     """Keeps the promises of `SessionLog` with a file, two locks, and a folder for what is in
@@ -78,7 +81,7 @@ class SessionFile:
             stored[:] = [line]
             return encode(line)
 
-        make_folder(self._folder)
+        make_folder(self._folder, parents=_ABOVE)
         written = append_line(
             self.location, f"{self._stem}.append.lock", make, self.problems.append
         )
@@ -89,13 +92,13 @@ class SessionFile:
 
     def turn(self, run_id: str, waiting: Waiting) -> AbstractContextManager[int]:
         """Have the session's turn to oneself."""
-        make_folder(self._folder)
+        make_folder(self._folder, parents=_ABOVE)
         lock = f"{self._stem}.turn.lock"
         return hold(lock, f"session {self.session_id}", waiting, me(run_id))
 
     def begin(self, intent: RunLine) -> Flight:
         """Record, durably, that a run begins."""
-        make_folder(self._folder)
+        make_folder(self._folder, parents=_ABOVE)
         return inflight.begin(self._flights, intent, tip_after(self.last()).seq)
 
     def in_flight(self) -> list[InFlight]:

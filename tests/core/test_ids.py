@@ -14,7 +14,7 @@ PRINTABLE = st.text(min_size=1, max_size=200).filter(
 BAD_ANYWHERE = ["", " ", "\n", "a\nb", "a\0b", "\x1b[31m", "a" * 201, "\ud800", "\u2028"]
 
 
-@pytest.mark.parametrize("text", ["a", "0", "a.b_c-d", "a..", "a" * 100, new_id()])
+@pytest.mark.parametrize("text", ["a", "0", "a.b_c-d", "a..", "a" * 100])
 def test_a_session_id_is_plain_and_lower_case(text: str) -> None:
     assert ids.session_id(text) == text
 
