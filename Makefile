@@ -21,8 +21,8 @@ help: ## show this help
 
 demo: install ## install, then two turns with the embedded model
 	$(BIN)/clew models install smollm2
-	$(BIN)/clew run "In one sentence: what is a ball of thread good for?"
-	$(BIN)/clew continue "Say it again in five words."
+	$(BIN)/clew run --option temperature=0 "Name the capital of France."
+	$(BIN)/clew continue "And of Italy?"
 	$(BIN)/clew history
 	tail -n 1 "$$($(BIN)/clew sessions path)"
 

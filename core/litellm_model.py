@@ -105,6 +105,7 @@ class LitellmModel:
     ) -> None:
         self._name = name
         self.name = called or name
+        self._resolved = called
         self._own_price = price
         self._key = api_key
         self._address = {"api_base": api_base, "api_key": api_key} if api_base else {}
@@ -187,14 +188,14 @@ class LitellmModel:
 
     def _streamed(self, stream: Any, on_text: Callable[[str], None]) -> ModelReply:
         usage: Any = None
-        resolved: str | None = None
+        resolved = self._resolved
         chunks = iter(stream)
         while True:
             with self._border():
                 chunk = next(chunks, None)
                 if chunk is None:
                     break
-                resolved = chunk.model or resolved
+                resolved = self._resolved or chunk.model or resolved
                 usage = getattr(chunk, "usage", None) or usage
                 text = (chunk.choices[0].delta.content or "") if chunk.choices else ""
             on_text(text)
@@ -212,7 +213,8 @@ class LitellmModel:
             usage = getattr(response, "usage", None)
         on_text(text)
         reported = bool(usage and usage.total_tokens)
-        return ModelReply(choice.finish_reason, self._usage(usage, reported), response.model)
+        resolved = self._resolved or response.model
+        return ModelReply(choice.finish_reason, self._usage(usage, reported), resolved)
 
     def _usage(self, usage: Any, reported: bool) -> Usage:
         if usage is None:
