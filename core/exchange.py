@@ -3,8 +3,10 @@ for."""
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
+from .deadline import TimeIsUp, within
 from .errors import ClewError, ConfigError, LimitReached, ModelError
 from .events import Announcer
 from .history import tokens_of
@@ -86,14 +88,22 @@ class Exchange:
         )
         started = time.monotonic()
         try:
-            self.reply = self.model.ask(replace(request, seconds=self._left()), meter.text)
+            self.reply = self._in_time(request, meter.text)
         except BaseException as error:
             self._close(call, started, self._estimate(call), self._word(error))
-            if isinstance(error, ModelError) and self._left() == 0:
+            if isinstance(error, TimeIsUp) or (isinstance(error, ModelError) and self._left() == 0):
                 raise meter.time_is_up() from error
             raise
         self._close(call, started, self.reply.usage, None)
         self._announce_reply(self.reply)
+
+    def _in_time(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
+        """Ask the model; raise TimeIsUp if the run's time ends before the answer does."""
+        left = self._left()
+        if left is None:
+            return self.model.ask(request, on_text)
+        timed = replace(request, seconds=left)
+        return within(left, lambda give: self.model.ask(timed, give), on_text)
 
     def _open(self, request: ModelRequest, attempt: int) -> Call:
         cost = 0.0 if self.model.price and not self.model.price.input else None
@@ -131,6 +141,8 @@ class Exchange:
 
     @staticmethod
     def _word(error: BaseException) -> str:
+        if isinstance(error, TimeIsUp):
+            return LimitReached.kind
         return error.kind if isinstance(error, ClewError) else "cancelled"
 
     def _left(self) -> float | None:

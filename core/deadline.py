@@ -1,0 +1,65 @@
+"""Work that is given up when its time is over, whatever it waits for.
+
+A provider can keep a connection busy for ever without a word of the answer, and no time-out of a
+socket notices. So the work is done in a thread of its own, and this one watches the clock.
+"""
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
+
+
+class TimeIsUp(Exception):
+    """The work was not done in time."""
+
+
+class _Abandoned(Exception):
+    """Nobody waits for the work any more."""
+
+
+def within(
+    seconds: float, work: Callable[[Callable[[str], None]], T], on_text: Callable[[str], None]
+) -> T:
+    """Return what `work` returns; pass what it gives piece by piece on to `on_text`, in order.
+
+    Raises TimeIsUp after so many seconds; the thread then ends with its next piece, or with the
+    process. What `work` or `on_text` raises passes through.
+    """
+    end = time.monotonic() + seconds
+    given: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+    outcome: list[T] = []
+    failure: list[BaseException] = []
+    abandoned = threading.Event()
+
+    def give(piece: str) -> None:
+        if abandoned.is_set():
+            raise _Abandoned
+        given.put(piece)
+
+    def do() -> None:
+        try:
+            outcome.append(work(give))
+        except BaseException as error:
+            failure.append(error)
+        given.put(None)
+
+    threading.Thread(target=do, daemon=True).start()
+    try:
+        while (piece := _next(given, end)) is not None:
+            on_text(piece)
+    finally:
+        abandoned.set()
+    if failure:
+        raise failure[0]
+    return outcome[0]
+
+
+def _next(given: "queue.SimpleQueue[str | None]", end: float) -> str | None:
+    try:
+        return given.get(timeout=max(0.0, end - time.monotonic()))
+    except queue.Empty:
+        raise TimeIsUp from None
