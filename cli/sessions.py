@@ -9,6 +9,7 @@ import click
 from . import output
 from .app import App
 from .options import COUNT_OR_ALL, SINCE, json_option, session_option, user_option
+from .verify import command as verify
 
 if TYPE_CHECKING:
     from clew.core.summary import SessionSummary
@@ -156,3 +157,6 @@ def rename(app: App, *, ref: str, name: str, user: str | None) -> None:
     log = app.choose(ref, owner)
     log.recover()
     app.store.rename(log.session_id, owner, ids.session_name(storable(name)))
+
+
+command.add_command(verify)
