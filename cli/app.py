@@ -1,5 +1,4 @@
-"""What every command can ask for: the home, the settings, the store. All of it is made when first
-used."""
+"""What every command can ask for, made when first used: the home, the settings, the store."""
 
 import os
 from functools import cached_property

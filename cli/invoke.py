@@ -1,5 +1,4 @@
-"""What `run` and `continue` have in common: from options to a run, and from a run to output and
-exit code."""
+"""What `run` and `continue` share: from options to a run, from a run to output and exit code."""
 
 import os
 import sys
@@ -309,8 +308,7 @@ def _check_output_file(options: RunOptions) -> None:
 
 
 def _is_special(path: str) -> bool:
-    """Tell whether this is a pipe or a device: it is written to, never put another file in place
-    of."""
+    """Tell whether this is a pipe or a device: it is written to, never replaced."""
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 

@@ -86,6 +86,7 @@ def _runs(log: "SessionLog", since: str | None) -> "Iterator[RunLine]":
 
 def _parts(run: "RunLine", by: str | None) -> Iterator[tuple[str, Any]]:
     """Yield the totals that a run adds to each row: by model, its calls are parted."""
+    from clew.core.flight import without_details
     from clew.core.usage import totals
 
     if by == "model":
@@ -94,11 +95,8 @@ def _parts(run: "RunLine", by: str | None) -> Iterator[tuple[str, Any]]:
             own = [call for call in calls if call["model"] == model]
             yield model, totals(own, sum(call["duration"] for call in own))
         return
-    metrics = {
-        k: v for k, v in run["metrics"].items() if k not in ("details", "time_to_first_token")
-    }
     key = {"session": run["session_id"], "day": run["created_at"][:10]}.get(by or "", "")
-    yield key, metrics
+    yield key, without_details(run["metrics"])
 
 
 def _for_people(key: str | None, row: dict[str, Any]) -> str:

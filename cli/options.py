@@ -70,9 +70,6 @@ COUNT_OR_ALL = Converted("number", _limit)
 COUNT = click.IntRange(min=0)
 POSITIVE = click.IntRange(min=1)
 
-ALL = object()
-"""Stands for `-n all` where that differs from no `-n` at all."""
-
 
 def session_option(
     help_text: str = "Which session: an id, @NAME, or the beginning of an id.",

@@ -1,5 +1,4 @@
-"""Settings and where they come from: flag, environment, a trusted folder's file, the user's file,
-the default."""
+"""Settings: from a flag, the environment, a trusted folder's file, the user's, or the default."""
 
 import os
 import stat
@@ -102,8 +101,7 @@ class Settings:
         return self.look_up(name, flag).value
 
     def look_up(self, name: str, flag: Any = None) -> Setting:
-        """Return a setting with its origin; raise UsageError or ConfigError if the value is
-        wrong."""
+        """Return a setting with its origin; raise UsageError or ConfigError for a wrong value."""
         key = KEYS[name]
         flag = self._flags.get(name) if flag is None else flag
         if flag is not None:
@@ -170,8 +168,7 @@ def nearest_folder() -> str | None:
 
 
 def why_unsafe(folder: str) -> str | None:
-    """Return why a folder's configuration must not be used, whoever trusts it; None if it may
-    be."""
+    """Return why a folder's configuration is unsafe, whoever trusts it; None if it is not."""
     for path in (folder, os.path.join(folder, _FILE)):
         try:
             status = os.stat(path, follow_symlinks=False)

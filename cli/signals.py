@@ -1,5 +1,4 @@
-"""What Ctrl-C, kill and a closed terminal do: stop the run, let it be stored, then die of that
-signal.
+"""What Ctrl-C, kill and a closed terminal do: stop the run, store it, die of that signal.
 
 A second signal does not wait. Signals that the parent made ours to ignore (nohup, a job in the
 background) stay so.

@@ -16,8 +16,7 @@ from .state_change import CHANGES, Place, where
 
 
 class _StateGroup(click.Group):
-    """`clew state` with no subcommand prints; its options may stand before or after a
-    subcommand."""
+    """`clew state` alone prints; its options may stand before or after a subcommand."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

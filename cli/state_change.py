@@ -61,8 +61,7 @@ def _change(
     if_seq: int | None,
     quiet: bool,
 ) -> None:
-    """Write one state line; `change` is a StateChange, or a function from the old state to the
-    new."""
+    """Write one state line; `change` is a StateChange, or makes the new state of the old."""
     from clew.core.session import state_draft
 
     app = place.app

@@ -4,8 +4,7 @@ import os
 
 
 def this_terminal() -> str | None:
-    """Return a text that tells this terminal session from every other one; None outside of a
-    terminal.
+    """Return a text that tells this terminal session from all others; None outside of one.
 
     Process numbers are used again, so the start of the session's first process belongs to it
     where the system tells.

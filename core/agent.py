@@ -91,12 +91,13 @@ class Agent:
         files: Sequence[str | Attachment] = (),
         on_event: Listener = _ignore,
     ) -> RunOutput:
-        """Ask once and return the finished run, also one that failed: see
-        `RunOutput.raise_for_status`.
+        """Ask once and return the finished run, also one that failed.
 
-        Without `store` nothing is kept; the run has both its ids all the same. `session_state` is
-        merged into the session's state. Raises UsageError for a bad id or file, BusyError,
-        StoreError, DamagedError: then nothing was sent to the model.
+        `raise_for_status` of the result raises the error of a failed run. Without `store` nothing
+        is kept; the run has both its ids all the same. `session_state` is merged into the
+        session's state. What is raised here (UsageError for a bad id or file, NotFoundError,
+        ConflictError, ConfigError, BusyError, StoreError, DamagedError) was found before anything
+        was sent to the model.
         """
         on = (
             self.add_history_to_context

@@ -134,8 +134,7 @@ def instruction(schema: dict[str, Any]) -> str:
 
 
 def parse_answer(text: str, schema: dict[str, Any]) -> Any:
-    """Return the data that an answer holds; raise SchemaMismatch, with the reason, if it does not
-    fit."""
+    """Return the data that an answer holds; raise SchemaMismatch if it does not fit."""
     from jsonschema.validators import validator_for
     from referencing.exceptions import Unresolvable
 

@@ -1,5 +1,4 @@
-"""What flows while a run goes on. Deltas are events and never lines; the last event carries the
-line."""
+"""What flows while a run goes on: deltas are never lines; the last event carries the line."""
 
 from collections.abc import Callable
 from typing import Any, Literal, NotRequired

@@ -38,10 +38,10 @@ class History:
 def choose(
     newest: Iterable[Line], policy: HistoryPolicy, *, turns: int, own: list[Message]
 ) -> History:
-    """Return the newest turns that fit; `newest` yields lines from the end and is read no further
-    than needed.
+    """Return the newest turns that fit.
 
-    `turns` is how many the session has, `own` what the run itself sends.
+    `newest` yields lines from the end and is read no further than needed. `turns` is how many the
+    session has, `own` what the run itself sends.
     """
     room = _Room(policy, own)
     chosen: list[RunLine] = []

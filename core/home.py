@@ -4,8 +4,7 @@ import os
 
 
 def default_home() -> str:
-    """Return clew's home folder: `$CLEW_HOME`, else `$XDG_DATA_HOME/clew`, else
-    `~/.local/share/clew`."""
+    """Return `$CLEW_HOME`, else `$XDG_DATA_HOME/clew`, else `~/.local/share/clew`."""
     return os.environ.get("CLEW_HOME") or os.path.join(
         os.environ.get("XDG_DATA_HOME") or os.path.expanduser("~/.local/share"), "clew"
     )

@@ -9,11 +9,10 @@ from .store import SessionLog
 
 
 def inherited(log: SessionLog, resume: str | None) -> dict[str, Any]:
-    """Return model, system prompt and model options of the last top-level run that is COMPLETED
-    or PAUSED.
+    """Return model, system prompt and model options of the last run that is COMPLETED or PAUSED.
 
-    A run that is resumed hands on its own. Limits, schema, state, files and output are never
-    handed on.
+    Only top-level runs count. A run that is resumed hands on its own. Limits, schema, state, files
+    and output are never handed on.
     """
     run = _resumed(log, resume) if resume is not None else _last_good(log)
     if run is None:

@@ -21,8 +21,7 @@ _MAGIC = b"GGUF"
 
 
 class LocalModel:
-    """A GGUF file: `local/NAME` is one that `clew models install` fetched, `gguf:PATH` any
-    other."""
+    """A GGUF file: `local/NAME` is what `clew models install` fetched, `gguf:PATH` any other."""
 
     takes_schema = True
     window = _WINDOW

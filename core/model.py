@@ -1,5 +1,4 @@
-"""What a model is to clew: something that takes messages and gives text, and says what that
-cost."""
+"""What a model is to clew: it takes messages, gives text, and says what that cost."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field

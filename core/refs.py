@@ -9,11 +9,10 @@ _SHORTEST_PREFIX = 4
 
 
 def find(store: Store, ref: str, user_id: str) -> SessionLog:
-    """Return the existing session that `ref` names: an exact id, @NAME, or a unique prefix of a
-    generated id.
+    """Return the existing session that `ref` names.
 
-    Raises NotFoundError if there is none, and UsageError, with the candidates, if there are
-    several.
+    A ref is an exact id, @NAME, or a unique prefix of a generated id. Raises NotFoundError if
+    there is no such session, and UsageError, with the candidates, if there are several.
     """
     if ref.startswith("@"):
         return _by_name(store, ref, user_id)
@@ -30,10 +29,9 @@ def find(store: Store, ref: str, user_id: str) -> SessionLog:
 
 
 def find_or_new(store: Store, ref: str | None, user_id: str) -> tuple[SessionLog, str | None]:
-    """Return the session to run in, and the name to give it if it is new and was asked for by
-    @NAME.
+    """Return the session to run in, and the name to give to a new one asked for by @NAME.
 
-    None means a new session; an id that does not exist yet becomes a new session of that id.
+    No `ref` means a new session; an id that does not exist yet becomes a new session of that id.
     """
     if ref is None:
         return store.session(new_id(), user_id), None

@@ -55,8 +55,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be sent: `own` are the run's own messages, `history` what goes between system and
-    them."""
+    """What will be sent: the run's `own` messages, and `history` after the system message."""
 
     tip: Tip
     own: list[Message]
@@ -197,8 +196,7 @@ def _input(order: Order) -> str:
 
 
 def _intent(order: Order, planned: Plan, log: SessionLog) -> RunLine:
-    """Return the line of a run of which nothing has come yet, as it is stored if nothing ever
-    comes."""
+    """Return the line of a run that begins, as it is stored if nothing ever comes."""
     error = interruption()
     metrics = run_metrics([], 0.0, None)
     files = [item.record for item in order.files]

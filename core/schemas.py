@@ -1,5 +1,4 @@
-"""The published formats, as JSON Schema and as a strict check: both are made from the types in
-`lines` and `events`."""
+"""The published formats, as JSON Schema and as a strict check, from `lines` and `events`."""
 
 from functools import cache
 from typing import Annotated, Any

@@ -65,8 +65,7 @@ def without_nulls(value: Any) -> Any:
 
 
 def clean_patch(patch: State) -> State:
-    """Return `patch` so that applying it leaves no null member: nulls stay only where they
-    remove."""
+    """Return `patch` with nulls only where they remove something."""
     return {
         key: clean_patch(item)
         if isinstance(item, dict)
@@ -76,8 +75,7 @@ def clean_patch(patch: State) -> State:
 
 
 def merge(state: State, patch: State) -> State:
-    """Return `state` with `patch` applied (RFC 7396): objects merge, lists are replaced, null
-    removes."""
+    """Return `state` with `patch` applied: objects merge, lists are replaced, null removes."""
     result = dict(state)
     for key, change in patch.items():
         if change is None:

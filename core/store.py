@@ -69,8 +69,7 @@ class Flight(Protocol):
         """Forget the record: the run's line is stored."""
 
     def stranded(self) -> None:
-        """Let go of the record but keep it: the run's line could not be stored, and will be
-        recovered."""
+        """Let go of the record but keep it: the run could not be stored, and will be recovered."""
 
 
 @dataclass(frozen=True)
@@ -117,20 +116,19 @@ class SessionLog(Protocol):
         """Yield the lines, newest first, reading no more of the session than is consumed."""
 
     def last(self) -> Line | None:
-        """Return the last line; raise DamagedError if it cannot be read, None if there is no
-        line."""
+        """Return the last line, None if there is none; raise DamagedError if it cannot be read."""
 
     def append(self, draft: Drafter) -> Line | None:
         """Write one line and return it as stored; durable on return.
 
         `draft` is called with the tip at which the line will stand, while nobody else can write.
         Raises DamagedError if the last line cannot be read or is of a later version, StoreError
-        if the line could not be written; then the session is as before. What `draft` raises passes.
+        if the line could not be written; then the session is as before, unless only the disk did
+        not confirm the line: then it is there. What `draft` raises passes.
         """
 
     def turn(self, run_id: str, waiting: Waiting) -> AbstractContextManager[object]:
-        """Have the session's turn to oneself, for one model call. Raises BusyError after the
-        wait."""
+        """Have the session's turn to oneself, for one run; raise BusyError after the wait."""
 
     def begin(self, intent: RunLine) -> Flight:
         """Record, durably, that a run begins; raise StoreError if it cannot be."""
@@ -139,8 +137,7 @@ class SessionLog(Protocol):
         """Return the runs that have no line yet, oldest first. Writes nothing."""
 
     def recover(self) -> list[RunLine]:
-        """Store the dead runs in flight as INTERRUPTED, each exactly once, and return their
-        lines."""
+        """Store dead runs in flight as INTERRUPTED, each exactly once, and return their lines."""
 
 
 class Store(Protocol):

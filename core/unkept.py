@@ -1,5 +1,4 @@
-"""A session of which nothing is kept: for a run without a store, and for a look at a kept one
-that leaves no trace."""
+"""A session of which nothing is kept: without a store, or reading one and leaving no trace."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -26,7 +25,7 @@ class UnkeptLog:
         return self._behind.problems if self._behind else []
 
     def exists(self) -> bool:
-        """Tell whether there is a session behind that has lines."""
+        """Tell whether there is a session behind that exists."""
         return self._behind is not None and self._behind.exists()
 
     def lines(self) -> Iterator[Line]:

@@ -33,8 +33,7 @@ class Call(Usage):
 
 
 class Totals(TypedDict):
-    """Sums over calls. `cost` adds what is known, `cost_unknown` counts requests without a
-    price."""
+    """Sums over calls: `cost` adds what is known, `cost_unknown` requests without a price."""
 
     input_tokens: int
     output_tokens: int

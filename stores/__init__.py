@@ -26,11 +26,10 @@ __all__ = ["JsonlStore", "MemoryStore", "open_store"]
 
 
 def open_store(url: str, terminal: str | None = None) -> Store:
-    """Return the store of a URL: `jsonl:DIR` or `memory:`. Nothing is created before the first
-    write.
+    """Return the store of a URL, `jsonl:DIR` or `memory:`; raise UsageError for any other.
 
-    `terminal` is any text that tells this terminal from others. Raises UsageError for any other
-    URL.
+    Nothing is created before the first write. `terminal` is any text that tells this terminal
+    from others.
     """
     kind, _, place = url.partition(":")
     if kind == "jsonl" and place:

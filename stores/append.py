@@ -23,7 +23,8 @@ def append_line(
     """Append what `make` returns for the last line; return it once it is on disk.
 
     A torn tail is healed first, and noted. Raises DamagedError if the last line cannot be built
-    on, StoreError if the new one could not be written; the file then is as it was.
+    on, StoreError if the new one could not be written; the file then is as it was, unless only the
+    disk did not confirm the line: then it is there.
     """
     while True:
         with hold(lock, path, Waiting(_LOCK_SECONDS)) as held, storing("write", path):

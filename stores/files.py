@@ -37,8 +37,7 @@ def _hint(error: OSError, path: str) -> str | None:
 
 
 def open_private(path: str, flags: int) -> int:
-    """Open a file of one's own, 0600 whatever the umask, and return its descriptor, which is
-    never 0, 1 or 2.
+    """Open a file of one's own, 0600 whatever the umask, and return its descriptor, above 2.
 
     Raises OSError as `open` does, and StoreError where the path is a link, a pipe, a folder, has
     a second name, or belongs to somebody else.
@@ -61,8 +60,7 @@ def open_private(path: str, flags: int) -> int:
 
 
 def above_stdio(fd: int) -> int:
-    """Return a descriptor of the same file above 2: with stdout closed, `open` would hand out
-    number 1."""
+    """Return a descriptor of the same file above 2: with stdout closed, `open` hands out 1."""
     if fd >= _FIRST_FREE:
         return fd
     try:
@@ -81,8 +79,7 @@ def _refuse_strange(path: str, status: os.stat_result) -> None:
 
 
 def open_to_read(path: str) -> int | None:
-    """Open a regular file for reading; return None if it does not exist. Raises StoreError
-    otherwise."""
+    """Open a regular file to read, None if there is none; raise StoreError if it cannot be."""
     with storing("read", path):
         try:
             fd = above_stdio(os.open(path, os.O_RDONLY | _FLAGS))

@@ -41,8 +41,7 @@ def sessions(folder: str) -> Iterator[tuple[int, str]]:
 
 
 class FlightFile:
-    """The record of a run under way. Notes survive the death of the process, not that of the
-    machine."""
+    """The record of a run under way; its notes survive the process, not the machine."""
 
     def __init__(self, path: str, fd: int) -> None:
         self._path = path
@@ -50,8 +49,7 @@ class FlightFile:
         self._whole = True
 
     def note(self, note: dict[str, Any]) -> None:
-        """Write one note. On a full disk the run goes on without further notes: it is already
-        paid for."""
+        """Write one note; on a full disk the run, already paid for, goes on without notes."""
         if not self._whole:
             return
         try:
@@ -71,8 +69,7 @@ class FlightFile:
 
 
 def begin(stem: str, intent: RunLine, after: int) -> FlightFile:
-    """Make the record of a run that begins after line `after`, durable on return. Raises
-    StoreError."""
+    """Make the record of a run that begins after line `after`, durable, or raise StoreError."""
     from filelock import lock_descriptor
 
     folder = os.path.dirname(stem)
@@ -121,8 +118,7 @@ def any_record(stem: str) -> bool:
 
 
 def dead_records(stem: str) -> Iterator[tuple[str, int]]:
-    """Yield `(path, descriptor)` of each record whose owner is dead, locked while the caller
-    works on it."""
+    """Yield path and descriptor of each record whose owner is dead, locked for the caller."""
     from filelock import lock_descriptor
 
     for path in _paths(stem):
@@ -139,8 +135,7 @@ def dead_records(stem: str) -> Iterator[tuple[str, int]]:
 
 
 def read_record(fd: int) -> tuple[RunLine, int] | None:
-    """Return the line of a dead run and the seq that it began after; None if the record cannot be
-    read."""
+    """Return a run's line if it died now, and the seq it began after; None if unreadable."""
     raw = os.pread(fd, os.fstat(fd).st_size, 0)
     notes = [note for note in map(_decode, raw.split(b"\n")[:-1]) if note is not None]
     try:
@@ -169,8 +164,7 @@ def _paths(stem: str) -> Iterator[str]:
 
 
 def _may_share(fd: int) -> bool:
-    """Tell whether nobody has the file locked. filelock only takes exclusive locks, and a reader
-    takes none."""
+    """Tell whether nobody has the file locked; a reader takes only a moment's shared lock."""
     try:
         fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:

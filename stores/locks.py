@@ -1,5 +1,4 @@
-"""Locks that end with their holder: the system frees them when a process dies, and nobody has to
-guess.
+"""Locks that end with their holder: the system frees them when a process dies.
 
 A lock file is a sibling of what it guards, never the data itself, and is never deleted: two
 processes that lock two files of the same name would both have the lock. Locking is filelock's;
@@ -35,8 +34,7 @@ def me(run_id: str | None) -> Holder:
 
 @contextmanager
 def hold(path: str, what: str, waiting: Waiting, holder: Holder | None = None) -> Iterator[int]:
-    """Hold the lock at `path`; gives its descriptor. Raises BusyError, naming the holder, after
-    the wait."""
+    """Hold the lock at `path`; raise BusyError, naming the holder, after the wait."""
     fd = _acquire(path, what, waiting)
     try:
         if holder is not None:

@@ -46,8 +46,7 @@ class NameIndex:
         return self._read("session", session)
 
     def give(self, session: str, name: str, store: Callable[[str], None]) -> None:
-        """Name a session: `store` writes the line. Raises ConflictError if another session has
-        the name."""
+        """Name a session, its line written by `store`; raise ConflictError if it is taken."""
         name = one_spelling(name)
         make_folder(self._folder)
         with hold(os.path.join(self._folder, "lock"), "the name index", Waiting(_LOCK_SECONDS)):

@@ -24,8 +24,7 @@ _ABOVE = 2
 
 
 class SessionFile:
-    """Keeps the promises of `SessionLog` with a file, two locks, and a folder for what is in
-    flight."""
+    """Keeps the promises of `SessionLog` with a file, two locks, and records of flights."""
 
     def __init__(
         self, folder: str, session_id: str, user_id: str, used: Callable[[str], None]

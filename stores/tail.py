@@ -11,8 +11,7 @@ _LARGEST = 1 << 17
 
 
 def backwards(fd: int, size: int) -> Iterator[tuple[int, bytes]]:
-    """Yield `(offset, line)` of the first `size` bytes, the last line first, without its
-    newline."""
+    """Yield offset and line of the first `size` bytes, last line first, without newlines."""
     position, step = size, _SMALLEST
     ended = False
     parts: list[bytes] = []

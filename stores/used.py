@@ -1,5 +1,4 @@
-"""Which session was used last, in each terminal and anywhere: pointers that may be lost at any
-time."""
+"""Which session was used last, in each terminal and anywhere: pointers that may be lost."""
 
 import os
 from contextlib import suppress
@@ -11,8 +10,7 @@ from .files import make_folder, read_small, replace_file
 
 
 class LastUsed:
-    """Remembers a session for a terminal (any text that tells it from others), and for all of
-    them."""
+    """Remembers a session for a terminal (a text that tells it from others), and for all."""
 
     def __init__(self, folder: str, terminal: str | None) -> None:
         self._anywhere = os.path.join(folder, "last")
