@@ -1,5 +1,5 @@
 """`python -m clew.cli` is `clew`."""
 
-from .main import entry
+from .entry import entry
 
 entry()

@@ -62,7 +62,10 @@ class App:
         from clew.core.text import storable
 
         if ref is not None:
-            return refs.find(self.store, storable(ref), user)
+            log = refs.find(self.store, storable(ref), user)
+            if log.session_id != ref:
+                self.note(f"session {log.session_id}")
+            return log
         named = os.environ.get("CLEW_SESSION")
         if named:
             log = refs.find(self.store, storable(named), user)

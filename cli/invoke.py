@@ -1,26 +1,24 @@
-"""What `run` and `continue` share: from options to a run, from a run to output and exit code."""
+"""What `run` and `continue` share: from options to a run."""
 
-import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from clew.core.errors import Cancelled, StoreError, UsageError
+from clew.core.errors import Cancelled, UsageError
 
 from . import output
 from .app import App
-from .live import JsonLive, TextLive, say_how_it_ended, say_usage
+from .live import JsonLive, TextLive
 from .options import RunOptions
 from .prompt import read_prompt, read_stdin
+from .show import check_output_file, say_what_was_found, show, show_stopped
 from .signals import INTERRUPTS
 
 if TYPE_CHECKING:
     from clew.core.agent import Agent, Invocation
     from clew.core.exchange import Limits
     from clew.core.history import HistoryPolicy
-    from clew.core.lines import RunLine
-    from clew.core.result import RunOutput
     from clew.core.session import StateChange
     from clew.core.store import Waiting
 
@@ -43,7 +41,7 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
     """Run once, show it, and return the exit code."""
     from clew.core.agent import Agent
 
-    _check_output_file(options)
+    check_output_file(options)
     prompt = _prompt(app, target, options)
     if not prompt.strip() and target.resume is None and not options["files"]:
         raise UsageError("there is no prompt", hint='say what to send: clew run "…", or pipe it in')
@@ -62,7 +60,7 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
         result = agent.invoke(prompt, how)
     except (Cancelled, KeyboardInterrupt):
         live.end()
-        _show_stopped(live.line, options)
+        show_stopped(live.line, options)
         raise
     except BaseException:
         live.end()
@@ -70,8 +68,8 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
     live.end()
     if target.new and not options["no_store"]:
         app.note(f"session {result.session_id}")
-    _say_what_was_found(app, result)
-    return _show(app, result, live, options)
+    say_what_was_found(app, result)
+    return show(app, result, live, options)
 
 
 def _prompt(app: App, target: Target, options: RunOptions) -> str:
@@ -119,6 +117,7 @@ def _schema(options: RunOptions) -> dict[str, Any] | None:
 def _model_options(target: Target, options: RunOptions) -> dict[str, Any]:
     import json
 
+    from clew.core.state import storable_value
     from clew.core.text import is_secret_name
 
     given: dict[str, Any] = dict(target.inherited.get("option") or {})
@@ -129,10 +128,23 @@ def _model_options(target: Target, options: RunOptions) -> dict[str, Any]:
                 hint="keys and addresses come from the environment",
             )
         try:
-            given[key] = json.loads(text, parse_constant=str)
+            value = json.loads(text, parse_constant=str)
         except (ValueError, RecursionError):
-            given[key] = text
+            value = text
+        given[key] = storable_value(value, f"--option {key}")
+        if _has_secret(value):
+            raise UsageError(
+                f"--option {key}: there is a key in it", hint="keys come from the environment"
+            )
     return given
+
+
+def _has_secret(value: Any) -> bool:
+    from clew.core.text import is_secret_name
+
+    if isinstance(value, dict):
+        return any(is_secret_name(key) or _has_secret(item) for key, item in value.items())
+    return isinstance(value, list) and any(map(_has_secret, value))
 
 
 _NOT_OPTIONS = frozenset(
@@ -238,96 +250,3 @@ def _preview(agent: "Agent", prompt: str, how: "Invocation", options: RunOptions
     else:
         output.pretty(shown)
     return 0
-
-
-def _say_what_was_found(app: App, result: "RunOutput") -> None:
-    for problem in result.problems:
-        output.note(str(problem))
-    for run in result.recovered:
-        output.note(f"run {run['run_id']} had died and was stored as INTERRUPTED")
-    left = result.line["history"]["left_out"]
-    if left:
-        turns = "turn" if left == 1 else "turns"
-        app.note(f"{left} earlier {turns} not sent")
-
-
-def _show(app: App, result: "RunOutput", live: TextLive | JsonLive, options: RunOptions) -> int:
-    from clew.core.events import Announcer
-
-    line = result.line
-    completed = line["status"] == "COMPLETED"
-    if options["output_format"] == "stream-json":
-        if result.repeated:
-            Announcer(live, result.run_id, result.session_id).again(line)
-    elif options["output_file"] is not None and completed:
-        _write_file(options["output_file"], _result_text(result, options))
-    elif options["output_format"] == "json":
-        output.line(line)
-    elif not live.started and (completed or result.store_error):
-        output.answer(_result_text(result, options).rstrip("\n"))
-    if not app.quiet or line["exit_code"]:
-        say_how_it_ended(line, repeated=result.repeated)
-    if result.store_error is not None:
-        output.complain(result.store_error)
-    if app.settings.value("usage", True if options["usage"] else None):
-        say_usage(line, app.settings.value("color", options["color"]))
-    return result.exit_code
-
-
-def _show_stopped(line: "RunLine | None", options: RunOptions) -> None:
-    """Show a run that a signal stopped."""
-    if line is None:
-        return
-    if options["output_format"] == "json":
-        output.line(line)
-    say_how_it_ended(line, repeated=False)
-
-
-def _result_text(result: "RunOutput", options: RunOptions) -> str:
-    import json
-
-    from clew.core.lines import encode
-
-    if options["output_format"] == "json":
-        return encode(result.line).decode("ascii")
-    if options["schema"] is not None and result.line["data"] is not None:
-        return json.dumps(result.data, ensure_ascii=False) + "\n"
-    return result.content.rstrip("\n") + "\n"
-
-
-def _check_output_file(options: RunOptions) -> None:
-    """Refuse, before anything is paid for, a file that could not be written afterwards."""
-    path = options["output_file"]
-    if path is not None and options["output_format"] == "stream-json":
-        raise UsageError("-O takes an answer, not a stream of events", hint="redirect stdout")
-    if path is None or _is_special(path):
-        return
-    folder = os.path.dirname(path) or "."
-    if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
-        raise UsageError(f"-O: cannot write {path!r}", hint="name a file in a folder that exists")
-
-
-def _is_special(path: str) -> bool:
-    """Tell whether this is a pipe or a device: it is written to, never replaced."""
-    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
-
-
-def _write_file(path: str, text: str) -> None:
-    from clew.stores.files import replace_file
-
-    data = text.encode("utf-8", "replace")
-    try:
-        mode = os.stat(path).st_mode & 0o777
-    except OSError:
-        umask = os.umask(0)
-        os.umask(umask)
-        mode = 0o666 & ~umask
-    try:
-        if _is_special(path):
-            with open(path, "wb") as file:
-                file.write(data)
-        else:
-            replace_file(os.path.realpath(path), data, mode)
-    except OSError as error:
-        output.answer(text)
-        raise StoreError(f"cannot write {path}: {error.strerror}") from None

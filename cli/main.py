@@ -1,14 +1,11 @@
 """The `clew` command: which commands there are, and the one place where errors end."""
 
-import gc
-import os
 import signal
-import sys
 import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from itertools import pairwise
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 
@@ -17,7 +14,6 @@ from clew.core.version import VERSION
 
 from . import output
 from .app import App
-from .signals import INTERRUPTS
 
 _COMMANDS = {
     "run": "run",
@@ -30,7 +26,6 @@ _COMMANDS = {
     "config": "config",
     "schema": "schema",
 }
-_WINDOWS = "clew needs Linux or macOS; on Windows, use it inside WSL"
 
 
 class LazyGroup(click.Group):
@@ -117,6 +112,8 @@ def main(arguments: Sequence[str]) -> int:
         raise Cancelled(signal.SIGINT) from None
     except Cancelled:
         raise
+    except SystemExit:
+        return 0  # click met a closed pipe while it wrote a help text
     except BaseException as error:
         return _bug(error, wants_json)
 
@@ -185,44 +182,3 @@ def _bug(error: BaseException, wants_json: str | None) -> int:
     )
     bug.kind, bug.exit_code = "bug", 70
     return _fail(bug, wants_json)
-
-
-def entry() -> NoReturn:
-    """Start here: the installed `clew` command."""
-    if os.name == "nt":
-        print(_WINDOWS, file=sys.stderr)  # noqa: T201 - nothing else of clew works there
-        sys.exit(78)
-    gc.disable()  # importing litellm takes a second less, and no call lives long enough to need it
-    _open_stdio()
-    INTERRUPTS.install()
-    code, signum = 70, None
-    try:
-        code = main(sys.argv[1:])
-        output.flush()
-    except Cancelled as stop:
-        signum = stop.signum
-    except ClewError as error:
-        output.complain(error)
-        code = error.exit_code
-    if signum is not None:
-        INTERRUPTS.die(signum)
-    os._exit(
-        code
-    )  # the models' libraries take a second to be torn down, and have nothing left to do
-
-
-def _open_stdio() -> None:
-    """Have something behind 0, 1 and 2, so that no file of ours gets such a number."""
-    while True:
-        fd = os.open(os.devnull, os.O_RDWR)
-        if fd > 2:
-            os.close(fd)
-            break
-    if sys.stdin is None:
-        sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for as long as the process lives
-    if sys.stdout is None:
-        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
-    if sys.stderr is None:
-        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115
-    for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(encoding="utf-8", errors="replace")  # type: ignore[union-attr]

@@ -75,13 +75,13 @@ def session_option(
     help_text: str = "Which session: an id, @NAME, or the beginning of an id.",
 ) -> Callable[[F], F]:
     """Return the `-s` option."""
-    return click.option("-s", "--session", metavar="REF", callback=_not_empty, help=help_text)
+    return click.option("-s", "--session", metavar="REF", callback=not_empty, help=help_text)
 
 
 def user_option() -> Callable[[F], F]:
     """Return the `-u` option."""
     text = "Whose sessions: they are kept apart.  [env: CLEW_USER]"
-    return click.option("-u", "--user", metavar="ID", callback=_not_empty, help=text)
+    return click.option("-u", "--user", metavar="ID", callback=not_empty, help=text)
 
 
 def json_option(help_text: str = "Print JSON, an object a line.") -> Callable[[F], F]:
@@ -89,7 +89,8 @@ def json_option(help_text: str = "Print JSON, an object a line.") -> Callable[[F
     return click.option("--json", "as_json", is_flag=True, help=help_text)
 
 
-def _not_empty(_ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+def not_empty(_ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """Refuse an empty value: nearly always an unset variable."""
     if value == "":
         from clew.core.errors import UsageError
 
@@ -160,12 +161,12 @@ _RUN_OPTIONS = (
         "-m",
         "--model",
         metavar="NAME",
-        callback=_not_empty,
+        callback=not_empty,
         help="Any litellm model name; local/NAME or gguf:PATH run in this process; "
         "replay:REF_OR_FILE answers from recorded runs.  [env: CLEW_MODEL]",
     ),
     click.option(
-        "--name", metavar="TEXT", callback=_not_empty, help="Name the session; later: -s @TEXT."
+        "--name", metavar="TEXT", callback=not_empty, help="Name the session; later: -s @TEXT."
     ),
     user_option(),
     click.option("--system", metavar="TEXT|@FILE", help="System prompt."),
@@ -201,13 +202,13 @@ _RUN_OPTIONS = (
     click.option(
         "--schema",
         metavar="SCHEMA",
-        callback=_not_empty,
+        callback=not_empty,
         help="Ask for JSON that fits: JSON Schema, @FILE, module:Class, or 'name str, age int'.",
     ),
     click.option(
         "--run-id",
         metavar="ID",
-        callback=_not_empty,
+        callback=not_empty,
         help="Make the call repeatable: the same ID with the same input runs once.",
     ),
     click.option(
@@ -231,7 +232,7 @@ _RUN_OPTIONS = (
         "-O",
         "--output-file",
         metavar="FILE",
-        callback=_not_empty,
+        callback=not_empty,
         help="Write the answer to FILE instead; an old FILE survives a failure.",
     ),
     click.option(

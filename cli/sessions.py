@@ -8,7 +8,7 @@ import click
 
 from . import output
 from .app import App
-from .options import COUNT_OR_ALL, SINCE, json_option, session_option, user_option
+from .options import COUNT_OR_ALL, SINCE, json_option, not_empty, session_option, user_option
 from .verify import command as verify
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def _row(summary: "SessionSummary") -> str:
 
 
 @command.command("show", short_help="Show one session.")
-@click.argument("ref", required=False)
+@click.argument("ref", required=False, callback=not_empty)
 @session_option()
 @user_option()
 @json_option()
@@ -119,7 +119,7 @@ def show(
 
 
 @command.command("path", short_help="Print a session's file.")
-@click.argument("ref", required=False)
+@click.argument("ref", required=False, callback=not_empty)
 @session_option()
 @user_option()
 @click.pass_obj

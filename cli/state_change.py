@@ -14,6 +14,7 @@ from . import output
 from .app import App
 from .options import F, json_option, session_option, user_option
 from .prompt import read_stdin
+from .signals import INTERRUPTS
 
 
 class Place:
@@ -77,7 +78,7 @@ def _change(
         app.store.rename(log.session_id, owner, name)
     app.warn_of_problems(log)
     if as_json:
-        line = line or log.last()
+        line = log.last()
         state: State = line["session_state"] if line else {}
         seq = line["seq"] if line else 0
         output.record({"session_id": log.session_id, "seq": seq, "session_state": state})
@@ -182,7 +183,8 @@ def update(place: Place, /, *, program: str, **where: Any) -> None:
 
     def change(state: State) -> State:
         try:
-            results = compiled.input_value(state).all()
+            with INTERRUPTS.at_once():
+                results = compiled.input_value(state).all()
         except ValueError as error:
             raise UsageError(f"the jq program failed: {error}") from None
         if len(results) != 1 or not isinstance(results[0], dict):

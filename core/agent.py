@@ -7,7 +7,7 @@ from typing import Any
 
 from . import ids
 from .attachments import Attachment, load
-from .chain import Chain, follow, same_question
+from .chain import follow, going_on, same_question
 from .clock import new_id
 from .errors import ConflictError, UsageError
 from .events import Event, Listener
@@ -152,8 +152,7 @@ class Agent:
         """Return what `invoke` would send now. Writes nothing and waits for nobody."""
         order, log = self._prepare(input, how)
         if how.resume is not None:
-            chain = _known(follow(log, how.resume), how.resume)
-            order = replace(order, resumes=chain.tip)
+            order = replace(order, resumes=going_on(log, how.resume).tip)
         return plan(_sized(order), log)
 
     def _in_turn(self, order: Order, log: SessionLog, how: Invocation) -> RunOutput:
@@ -164,7 +163,7 @@ class Agent:
         with log.turn(order.run_id, how.waiting) if serial else nullcontext():
             recovered = log.recover()
             if how.resume is not None:
-                chain = _known(follow(log, how.resume), how.resume)
+                chain = going_on(log, how.resume)
                 if chain.done:
                     return RunOutput(chain.tip, repeated=True)
                 order = replace(order, resumes=chain.tip)
@@ -192,7 +191,7 @@ class Agent:
             history=how.history or self._policy(),
             change=how.change,
             schema=self.output_schema,
-            model_options=self.options,
+            model_options=storable_value(self.options, "options"),
             limits=self.limits,
             stream=how.stream,
             metadata=how.metadata,
@@ -225,9 +224,3 @@ class Agent:
 def _sized(order: Order) -> Order:
     """Return the order with the model's window; raise NotFoundError for a model nobody has."""
     return replace(order, history=replace(order.history, window=order.model.window))
-
-
-def _known(chain: Chain | None, run_id: str) -> Chain:
-    if chain is None:
-        raise UsageError(f"no run {run_id!r} to go on with")
-    return chain

@@ -2,7 +2,6 @@
 
 import importlib
 import json
-import os
 import re
 import sys
 from collections.abc import Iterator
@@ -111,7 +110,7 @@ def _short_form(text: str) -> dict[str, Any]:
 def _schema_of_class(name: str) -> dict[str, Any]:
     module_name, _, class_name = name.partition(":")
     # Last, and for this one import only: a file of this folder must not stand in for a library.
-    sys.path.append(os.getcwd())
+    sys.path.append("")
     try:
         schema = getattr(importlib.import_module(module_name), class_name).model_json_schema()
     except Exception as error:
@@ -119,7 +118,7 @@ def _schema_of_class(name: str) -> dict[str, Any]:
             f"--schema {name}: {error}", hint="name a pydantic model, as module:Class"
         ) from None
     finally:
-        sys.path.pop()
+        sys.path.remove("")
     if not isinstance(schema, dict):
         raise UsageError(f"--schema {name}: that is not a pydantic model")
     return schema

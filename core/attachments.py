@@ -2,6 +2,7 @@
 
 import mimetypes
 import os
+import stat
 from dataclasses import dataclass
 from hashlib import sha256
 
@@ -22,6 +23,8 @@ def load(path: str) -> Attachment:
     """Return the text file at `path`; raise UsageError if it cannot be read or is no UTF-8 text."""
     try:
         with open(path, "rb") as file:
+            if stat.S_ISCHR(os.fstat(file.fileno()).st_mode):
+                raise UsageError(f"cannot read the attachment {path!r}: it has no end")
             raw = file.read()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error

@@ -44,6 +44,17 @@ def _tip(run: RunLine, resumed_by: dict[str, RunLine]) -> RunLine:
     return run
 
 
+def going_on(log: SessionLog, run_id: str) -> Chain:
+    """Return the chain of a run to go on with, also of one found dead that has no line yet."""
+    for flight in log.in_flight():
+        if flight.line["run_id"] == run_id and not flight.running:
+            return Chain(flight.line, flight.line)
+    chain = follow(log, run_id)
+    if chain is None:
+        raise NotFoundError(f"session {log.session_id} has no run {run_id!r} to go on with")
+    return chain
+
+
 def unfinished(log: SessionLog) -> RunLine:
     """Return the session's last unfinished run; raise NotFoundError if every run is finished."""
     settled: set[str] = set()

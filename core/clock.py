@@ -42,6 +42,7 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.astimezone()
 
 
+_LONGEST = 10 * 365 * 86400
 _UNITS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -55,6 +56,6 @@ def seconds(text: str) -> float:
         value = float(number) * _UNITS[unit]
     except ValueError:
         value = -1.0
-    if not 0 <= value < float("inf"):
+    if not 0 <= value <= _LONGEST:
         raise UsageError(f"{text!r} is not a duration", hint="use seconds, or 90s, 10m, 2h, 7d")
     return value

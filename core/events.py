@@ -14,7 +14,6 @@ EventName = Literal[
     "ModelRequestError",
     "RunContent",
     "ModelRequestCompleted",
-    "RunContentCompleted",
     "RunCompleted",
     "RunCancelled",
     "RunError",

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from .deadline import TimeIsUp, within
-from .errors import ClewError, ConfigError, LimitReached, ModelError
+from .errors import ClewError, ConfigError, LimitReached, ModelError, NotFoundError
 from .events import Announcer
 from .history import tokens_of
 from .model import Model, ModelReply, ModelRequest, Price
@@ -89,6 +89,8 @@ class Exchange:
         started = time.monotonic()
         try:
             self.reply = self._in_time(request, meter.text)
+        except NotFoundError:
+            raise  # a recording that has no answer: nothing was requested
         except BaseException as error:
             self._close(call, started, self._estimate(call), self._word(error))
             if isinstance(error, TimeIsUp) or (isinstance(error, ModelError) and self._left() == 0):

@@ -182,7 +182,7 @@ def _fits(value: Any, shape: Any) -> bool:
         return isinstance(value, list) and all(_fits(item, shape[0]) for item in value)
     if isinstance(shape, tuple):
         return any(_fits(value, one) for one in shape)
-    return type(value) is shape
+    return shape is object or type(value) is shape
 
 
 _NULL = type(None)
@@ -227,6 +227,8 @@ _RUN = {
     "messages": [{"role": str, "content": str}],
     "history": {"first_seq": (int, _NULL), "last_seq": (int, _NULL), "left_out": int},
     "error": (_NULL, _ERROR),
-    "metrics": _TOTALS,
+    "data": object,
+    "metrics": {**_TOTALS, "details": [dict]},
+    "total_metrics": _TOTALS,
     "options": dict,
 }

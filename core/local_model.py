@@ -46,8 +46,9 @@ class LocalModel:
         try:
             with open(self._path, "rb") as file:
                 magic = file.read(len(_MAGIC))
-        except OSError as error:
-            raise NotFoundError(f"no model {self.name!r}: {error.strerror}", hint=hint) from None
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise NotFoundError(f"no model {self.name!r}: {reason}", hint=hint) from None
         if magic != _MAGIC:
             raise NotFoundError(f"no model {self.name!r}: the file is not GGUF", hint=hint)
 

@@ -123,6 +123,8 @@ def _line(raw: bytes, where: str) -> Any:
         line = json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise UsageError(f"{where} is not a line of JSON: {error}") from None
-    if isinstance(line, dict) and "content" not in line and line.get("type", "run") == "run":
-        raise UsageError(f"{where} has no 'content' to answer with")
+    if isinstance(line, dict) and line.get("type", "run") == "run":
+        for key in ("input", "content"):
+            if not isinstance(line.get(key), str):
+                raise UsageError(f"{where} has no {key!r} that is text")
     return line

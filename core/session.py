@@ -9,7 +9,7 @@ from typing import Any, TypeGuard, cast
 
 from .errors import ConflictError
 from .lines import VERSION, Line, RunLine, State
-from .state import clean_patch, difference, merge, without_nulls
+from .state import clean_patch, difference, merge, same, without_nulls
 from .usage import SessionMetrics, add_totals, no_session_metrics
 
 
@@ -126,7 +126,9 @@ def state_draft(
             else StateChange(replacement=change(tip.state))
         )
         patch = wish.patch_for(tip.state)
-        if (not patch or merge(tip.state, patch) == tip.state) and not (create and tip.seq == 0):
+        if (not patch or same(merge(tip.state, patch), tip.state)) and not (
+            create and tip.seq == 0
+        ):
             return None
         replaced = isinstance(change, StateChange) and change.replacement is not None
         fields = {"state_patch": None, "state_replaced": replaced, "by": by}

@@ -112,9 +112,12 @@ def parse_path(path: str) -> list[str]:
 
     Raises UsageError for a path with an empty part, which is nearly always a slip.
     """
-    if path.startswith("/"):
-        return [part.replace("~1", "/").replace("~0", "~") for part in path[1:].split("/")]
-    parts = path.split(".")
+    pointer = path.startswith("/")
+    parts = path[1:].split("/") if pointer else path.split(".")
+    if len(parts) > _DEEPEST:
+        raise UsageError(f"the path has {len(parts)} parts; {_DEEPEST} is the most")
+    if pointer:
+        return [part.replace("~1", "/").replace("~0", "~") for part in parts]
     if "" in parts:
         raise UsageError(
             f"{path!r} is not a path into the state",

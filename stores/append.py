@@ -8,7 +8,7 @@ from clew.core.lines import VERSION, Line, decode
 from clew.core.store import Problem, Waiting
 
 from .files import open_private, storing, sync_folder, write_all
-from .locks import hold, is_still
+from .locks import hold, is_still, me
 from .tail import backwards, end_of_lines, line_number, read_at
 
 _LOCK_SECONDS = 60.0
@@ -27,7 +27,7 @@ def append_line(
     disk did not confirm the line: then it is there.
     """
     while True:
-        with hold(lock, path, Waiting(_LOCK_SECONDS)) as held, storing("write", path):
+        with hold(lock, path, Waiting(_LOCK_SECONDS), me(None)) as held, storing("write", path):
             new = not os.path.exists(path)
             fd = open_private(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
             try:

@@ -6,6 +6,7 @@ Nothing here follows, blocks on, or writes to such a thing.
 
 import fcntl
 import os
+import secrets
 import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -147,16 +148,21 @@ def sync_folder(path: str) -> None:
 
 def replace_file(path: str, data: bytes, mode: int = 0o600, *, durable: bool = False) -> None:
     """Put `data` in place of a file's content in one step; only `durable` waits for the disk."""
-    draft = f"{path}.{os.getpid()}.new"
-    fd = above_stdio(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _FLAGS, mode))
+    draft = f"{path}.{secrets.token_hex(8)}.new"
+    fd = above_stdio(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, mode))
     try:
-        os.fchmod(fd, mode)
-        write_all(fd, data)
-        if durable:
-            os.fsync(fd)
-    finally:
-        os.close(fd)
-    os.replace(draft, path)
+        try:
+            os.fchmod(fd, mode)
+            write_all(fd, data)
+            if durable:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+        os.replace(draft, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(draft)
+        raise
     if durable:
         sync_folder(os.path.dirname(path))
 

@@ -8,13 +8,14 @@ character that no id has. The first line holds the intent, the others are its no
 import fcntl
 import json
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any, cast
 
 from clew.core.errors import DamagedError
 from clew.core.flight import draft_of, interrupted_line
-from clew.core.ids import digest
+from clew.core.ids import digest, is_session_id
 from clew.core.lines import RunLine, decode, encode
 from clew.core.session import Tip, seal
 from clew.core.store import InFlight
@@ -37,7 +38,9 @@ def sessions(folder: str) -> Iterator[tuple[int, str]]:
     for path in _paths(os.path.join(folder, "")):
         with suppress(FileNotFoundError):
             began = os.stat(path, follow_symlinks=False).st_mtime_ns
-            yield began, os.path.basename(path).partition(_AFTER_ID)[0]
+            session_id = os.path.basename(path).partition(_AFTER_ID)[0]
+            if is_session_id(session_id):
+                yield began, session_id
 
 
 class FlightFile:
@@ -75,7 +78,7 @@ def begin(stem: str, intent: RunLine, after: int) -> FlightFile:
     folder = os.path.dirname(stem)
     make_folder(folder)
     path = stem + digest(intent["run_id"]) + _SUFFIX
-    draft = f"{path}.{os.getpid()}.new"
+    draft = f"{path}.{secrets.token_hex(8)}.new"
     with storing("write", path):
         fd = open_private(draft, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL)
         try:
@@ -176,7 +179,9 @@ def _may_share(fd: int) -> bool:
 
 
 def _encode(note: dict[str, Any]) -> bytes:
-    return json.dumps(note, ensure_ascii=True, separators=(",", ":")).encode() + b"\n"
+    return (
+        json.dumps(note, ensure_ascii=True, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+    )
 
 
 def _decode(raw: bytes) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from clew.core.errors import DamagedError
 from clew.core.ids import digest, is_generated, is_session_id, user_folder
 from clew.core.session import name_draft
 from clew.core.store import Claim, SessionLog, Waiting
@@ -29,7 +30,8 @@ class JsonlStore:
     keeps = True
 
     def __init__(self, root: str, terminal: str | None = None) -> None:
-        self._root = os.path.abspath(root)
+        with storing("find", root):
+            self._root = os.path.abspath(root)
         self._terminal = terminal
 
     def session(self, session_id: str, user_id: str) -> SessionFile:
@@ -111,9 +113,8 @@ class JsonlStore:
     def _files(self, user_id: str) -> Iterator[tuple[int, str]]:
         """Yield when each session was written to, and its id; a run in flight is enough."""
         folder = self._folder(user_id)
-        missing = (FileNotFoundError, NotADirectoryError)
         written: set[str] = set()
-        with storing("read", folder), suppress(*missing), os.scandir(folder) as entries:
+        with storing("read", folder), suppress(FileNotFoundError), os.scandir(folder) as entries:
             for entry in entries:
                 session_id = entry.name.removesuffix(_SUFFIX)
                 if not entry.name.endswith(_SUFFIX) or not is_session_id(session_id):
@@ -132,8 +133,16 @@ def _store_name(log: SessionLog, name: str) -> None:
 
 
 def _claimed(path: str, run_id: str) -> str | None:
-    try:
-        claim = json.loads(read_small(path) or b"{}")
-        return str(claim["session_id"]) if claim["run_id"] == run_id else None
-    except (ValueError, LookupError, TypeError):
+    """Return the session of a claim; None if there is no claim.
+
+    Raises DamagedError for one that cannot be read: to take it for none would pay twice.
+    """
+    if not os.path.lexists(path):
         return None
+    try:
+        claim = json.loads(read_small(path))
+        if claim["run_id"] == run_id:
+            return str(claim["session_id"])
+    except (ValueError, LookupError, TypeError):
+        pass
+    raise DamagedError(f"{path} cannot be read: it says where run {run_id!r} belongs")

@@ -55,7 +55,7 @@ def _acquire(path: str, what: str, waiting: Waiting) -> int:
         if waited >= waiting.seconds:
             raise BusyError(
                 f"{what} is busy: {read_holder(path)} has it",
-                hint="try again later, or wait longer with --wait",
+                hint="try again later; run and continue wait longer with --wait",
             )
         if waited >= _SAY_AFTER and not told:
             told = True

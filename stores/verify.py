@@ -4,14 +4,13 @@ The state and the totals that each line carries are counted again from the first
 that says otherwise is damaged, or was not written by clew.
 """
 
-import json
 import os
 from collections.abc import Iterator
-from typing import Any
 
 from clew.core.errors import DamagedError
 from clew.core.lines import VERSION, Line, decode
 from clew.core.session import Tip, fold, tip_after
+from clew.core.state import same
 from clew.core.store import Problem
 
 from .files import open_to_read
@@ -83,14 +82,10 @@ class _Checker:
 def _differences(counted: Tip, line: Line) -> Iterator[str]:
     if line["seq"] != counted.seq:
         yield f"its seq is {line['seq']}, not {counted.seq}"
-    if _text(line["session_state"]) != _text(counted.state):
+    if not same(line["session_state"], counted.state):
         yield "its session_state is not what its changes make of the state before it"
-    if _text(line["session_metrics"]) != _text(counted.metrics):
+    if not same(line["session_metrics"], counted.metrics):
         yield "its session_metrics are not the totals before it and its own"
-
-
-def _text(value: Any) -> str:
-    return json.dumps(value, sort_keys=True)
 
 
 def _first(error: ValueError) -> str:

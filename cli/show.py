@@ -1,0 +1,114 @@
+"""From a run to output and exit code."""
+
+import os
+from typing import TYPE_CHECKING
+
+from clew.core.errors import StoreError, UsageError
+
+from . import output
+from .app import App
+from .live import JsonLive, TextLive, say_how_it_ended, say_usage
+from .options import RunOptions
+
+if TYPE_CHECKING:
+    from clew.core.lines import RunLine
+    from clew.core.result import RunOutput
+
+
+def say_what_was_found(app: App, result: "RunOutput") -> None:
+    """Tell people what was damaged, recovered or left out."""
+    for problem in result.problems:
+        output.note(str(problem))
+    for run in result.recovered:
+        output.note(f"run {run['run_id']} had died and was stored as INTERRUPTED")
+    left = result.line["history"]["left_out"]
+    if left:
+        turns = "turn" if left == 1 else "turns"
+        app.note(f"{left} earlier {turns} not sent")
+
+
+def show(app: App, result: "RunOutput", live: TextLive | JsonLive, options: RunOptions) -> int:
+    """Print a run in the form that was asked for, and return the exit code."""
+    from clew.core.events import Announcer
+
+    line = result.line
+    completed = line["status"] == "COMPLETED"
+    if options["output_format"] == "stream-json":
+        if result.repeated:
+            Announcer(live, result.run_id, result.session_id).again(line)
+    elif options["output_file"] is not None and completed:
+        _write_file(options["output_file"], _result_text(result, options))
+    elif options["output_format"] == "json":
+        output.line(line)
+    elif not live.started and (completed or result.store_error):
+        output.answer(_result_text(result, options).rstrip("\n"))
+    if not app.quiet or line["exit_code"]:
+        say_how_it_ended(line, repeated=result.repeated)
+    if result.store_error is not None:
+        output.complain(result.store_error)
+    if app.settings.value("usage", True if options["usage"] else None):
+        say_usage(line, app.settings.value("color", options["color"]))
+    return result.exit_code
+
+
+def show_stopped(line: "RunLine | None", options: RunOptions) -> None:
+    """Show a run that a signal stopped."""
+    if line is None:
+        return
+    if options["output_format"] == "json":
+        output.line(line)
+    say_how_it_ended(line, repeated=False)
+    if line["seq"] is not None:
+        output.note(f"session {line['session_id']}")
+
+
+def _result_text(result: "RunOutput", options: RunOptions) -> str:
+    import json
+
+    from clew.core.lines import encode
+
+    if options["output_format"] == "json":
+        return encode(result.line).decode("ascii")
+    if options["schema"] is not None and result.line["data"] is not None:
+        return json.dumps(result.data, ensure_ascii=False) + "\n"
+    return result.content.rstrip("\n") + "\n"
+
+
+def check_output_file(options: RunOptions) -> None:
+    """Refuse, before anything is paid for, a file that could not be written afterwards."""
+    path = options["output_file"]
+    if path is not None and options["output_format"] == "stream-json":
+        raise UsageError("-O takes an answer, not a stream of events", hint="redirect stdout")
+    if path is None or _is_special(path):
+        return
+    folder = os.path.dirname(path) or "."
+    if os.path.isdir(path) or not os.path.isdir(folder) or not os.access(folder, os.W_OK):
+        raise UsageError(f"-O: cannot write {path!r}", hint="name a file in a folder that exists")
+
+
+def _is_special(path: str) -> bool:
+    """Tell whether this is a pipe, a device or an open file: it is written to, never replaced."""
+    if os.path.abspath(path).startswith(("/dev/", "/proc/")):
+        return True
+    return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
+
+
+def _write_file(path: str, text: str) -> None:
+    from clew.stores.files import replace_file
+
+    data = text.encode("utf-8", "replace")
+    try:
+        mode = os.stat(path).st_mode & 0o777
+    except OSError:
+        umask = os.umask(0)
+        os.umask(umask)
+        mode = 0o666 & ~umask
+    try:
+        if _is_special(path):
+            with open(path, "ab", buffering=0) as file:
+                file.write(data)
+        else:
+            replace_file(os.path.realpath(path), data, mode)
+    except OSError as error:
+        output.answer(text)
+        raise StoreError(f"cannot write {path}: {error.strerror}") from None
