@@ -1,5 +1,6 @@
 """The `clew` command: which commands there are, and the one place where errors end."""
 
+import errno
 import signal
 import traceback
 from collections.abc import Sequence
@@ -9,7 +10,7 @@ from typing import Any
 
 import click
 
-from clew.core.errors import Cancelled, ClewError, UsageError
+from clew.core.errors import Cancelled, ClewError, StoreError, UsageError
 from clew.core.version import VERSION
 
 from . import output
@@ -112,10 +113,8 @@ def main(arguments: Sequence[str]) -> int:
         raise Cancelled(signal.SIGINT) from None
     except Cancelled:
         raise
-    except SystemExit:
-        return 0  # click met a closed pipe while it wrote a help text
     except BaseException as error:
-        return _bug(error, wants_json)
+        return _unexpected(error, wants_json)
 
 
 def _fail(error: ClewError, wants_json: str | None) -> int:
@@ -165,6 +164,14 @@ def _wants_json(arguments: Sequence[str]) -> str | None:
             ):
                 wanted = None if value == "text" else value
     return wanted
+
+
+def _unexpected(error: BaseException, wants_json: str | None) -> int:
+    if isinstance(error, SystemExit):
+        return 0  # click met a closed pipe while it wrote a help text
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
+        return _fail(StoreError(f"cannot write to stdout: {error.strerror}"), None)
+    return _bug(error, wants_json)
 
 
 def _bug(error: BaseException, wants_json: str | None) -> int:

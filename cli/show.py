@@ -1,6 +1,7 @@
 """From a run to output and exit code."""
 
 import os
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from clew.core.errors import StoreError, UsageError
@@ -93,8 +94,16 @@ def _is_special(path: str) -> bool:
     return os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path)
 
 
+def _open_as(path: str) -> int | None:
+    """Return 1 or 2 if the path is what that stands for, such as /dev/stdout."""
+    with suppress(OSError):
+        status = os.stat(path)
+        return next((fd for fd in (1, 2) if os.path.samestat(status, os.fstat(fd))), None)
+    return None
+
+
 def _write_file(path: str, text: str) -> None:
-    from clew.stores.files import replace_file
+    from clew.stores.files import replace_file, write_all
 
     data = text.encode("utf-8", "replace")
     try:
@@ -104,7 +113,10 @@ def _write_file(path: str, text: str) -> None:
         os.umask(umask)
         mode = 0o666 & ~umask
     try:
-        if _is_special(path):
+        already_open = _open_as(path)
+        if already_open is not None:
+            write_all(already_open, data)
+        elif _is_special(path):
             with open(path, "ab", buffering=0) as file:
                 file.write(data)
         else:

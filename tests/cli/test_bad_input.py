@@ -270,3 +270,21 @@ def test_a_broken_recording_is_one_line(clew: Clew) -> None:
     (clew.cwd / "broken.jsonl").write_text("{\n")
     result = clew("run", "-q", "-m", "replay:broken.jsonl", "hi", code=2)
     check_one_line(result)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        ("--option", "temperature=1e999"),
+        ("--option", 'extra_body={"api_key": "sk-1"}'),
+        ("--timeout", "99999999999"),
+        ("-f", "/dev/zero"),
+        ("-m", "replay:"),
+    ],
+)
+def test_what_no_run_can_be_made_with_is_refused_before_anything_is_kept(
+    clew: Clew, model: str, wrong: tuple[str, str]
+) -> None:
+    result = clew("run", "-m", model, *wrong, "hi", code=2)
+    assert result.err.startswith("clew: ")
+    assert not clew.home.exists()

@@ -216,3 +216,20 @@ def test_NO_COLOR_is_honoured_on_a_terminal(clew: Clew, model: str) -> None:  # 
     for variable, colored in (("NO_COLOR=", True), ("NO_COLOR=1", False)):
         _, shown = in_terminal(clew, f"{variable} clew run --usage -m {model} hi")
         assert (b"\x1b[2m" in shown) == colored
+
+
+def test_an_output_file_that_is_stdout_is_written_to_where_it_stands(
+    clew: Clew, model: str
+) -> None:
+    clew.shell(f"(echo a; clew run -q -m {model} -O /dev/stdout hi; echo b) > log.txt")
+    assert (clew.cwd / "log.txt").read_text() == "a\nhello\nb\n"
+
+
+def test_a_help_text_into_a_closed_pipe_is_no_error(clew: Clew) -> None:
+    result = clew.shell('clew state --help | true; echo "${PIPESTATUS[0]}"')
+    assert (result.out, result.err) == ("0\n", "")
+
+
+def test_a_help_text_onto_a_full_disk_is_said(clew: Clew) -> None:
+    result = clew.shell("clew --help > /dev/full", code=74)
+    assert result.err == "clew: cannot write to stdout: No space left on device\n"
