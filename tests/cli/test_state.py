@@ -394,10 +394,10 @@ def test_what_is_stored_is_ascii_whatever_the_state_holds(session: Clew) -> None
 
 def test_a_jq_program_without_end_dies_of_a_signal_and_frees_the_session(clew: Clew) -> None:
     clew("state", "-s", "s", "set", "--create", "n:=1")
-    endless = clew.start("state", "-s", "s", "update", "while(true; .)")
-    lock = clew.session_file("s").with_name("s.append.lock")
-    eventually(lambda: f'"pid": {endless.pid},' in lock.read_text())
-    endless.terminate()
-    assert endless.wait(10) == -15
+    with clew.start("state", "-s", "s", "update", "while(true; .)") as endless:
+        lock = clew.session_file("s").with_name("s.append.lock")
+        eventually(lambda: f'"pid": {endless.pid},' in lock.read_text())
+        endless.terminate()
+    assert endless.returncode == -15
     clew("state", "-s", "s", "set", "n:=2")
     assert clew("state", "-s", "s", "get", "n").out == "2\n"
