@@ -72,7 +72,7 @@ class Clew:
             capture_output=True,
             env=self.env | dict(env or {}),
             cwd=cwd or self.cwd,
-            timeout=60,
+            timeout=200,
             check=False,
         )
         result = Result(done.returncode, done.stdout.decode(), done.stderr.decode())
@@ -99,7 +99,7 @@ class Clew:
             capture_output=True,
             env=self.env,
             cwd=self.cwd,
-            timeout=60,
+            timeout=200,
             check=False,
         )
         result = Result(done.returncode, done.stdout.decode(), done.stderr.decode())
@@ -171,7 +171,7 @@ def jq(program: str, text: str, *flags: str) -> str:
     return "".join(f"{x if raw and isinstance(x, str) else json.dumps(x)}\n" for x in found)
 
 
-def eventually(check: Callable[[], Any], seconds: float = 10.0) -> Any:
+def eventually(check: Callable[[], Any], seconds: float = 120.0) -> Any:
     """Return what `check` gives as soon as it is true; fail if it never is."""
     end = time.monotonic() + seconds
     while not (found := check()):

@@ -45,7 +45,7 @@ Fault = Literal[
     "redirect",  # 307 to headers["location"]
 ]
 
-GATE_SECONDS = 30.0  # how long a closed gate may hold a reply
+GATE_SECONDS = 120.0  # how long a closed gate may hold a reply
 DRIPS = 1000  # how many characters "drip" sends
 READING_SECONDS = 0.05  # for the client to read what was sent: an RST may discard what was not read
 
@@ -123,7 +123,7 @@ class Provider:
         with self._arrival:
             return list(self._requests)
 
-    def wait_for_requests(self, n: int, timeout: float = 10.0) -> list[Request]:
+    def wait_for_requests(self, n: int, timeout: float = 120.0) -> list[Request]:
         """Wait until `n` requests have arrived, and return all there are."""
         with self._arrival:
             if not self._arrival.wait_for(lambda: len(self._requests) >= n, timeout):

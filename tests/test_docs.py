@@ -159,7 +159,7 @@ def run_python(world: Clew, block: Block) -> list[str]:
         text=True,
         env=world.env,
         cwd=world.cwd,
-        timeout=60,
+        timeout=200,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -216,7 +216,7 @@ def test_as_sent_of_a_run_without_history_is_its_own_messages(talk: Clew) -> Non
 def test_a_cancelled_run_is_shown_with_what_came_and_marked(clew: Clew) -> None:
     with stuck(clew, "run", "-s", "s") as process:
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
+        process.communicate(timeout=200)
     shown = clew("history", "-s", "s").out
     assert "\n   CANCELLED: " in shown
     assert "\nword " in shown

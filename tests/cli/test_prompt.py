@@ -81,7 +81,7 @@ def test_an_inherited_pipe_that_never_closes_is_exit_2_with_a_hint(clew: Clew, e
     reading, writing = os.pipe()
     try:
         process = clew.start("run", "-m", echo, "words", stdin=reading)
-        _, err = process.communicate(timeout=60)
+        _, err = process.communicate(timeout=200)
     finally:
         os.close(reading)
         os.close(writing)
@@ -95,7 +95,7 @@ def test_a_pipe_is_read_to_its_end_however_slow_it_is(clew: Clew, echo: str) -> 
     assert process.stdin is not None
     process.stdin.write(b"pi")
     process.stdin.flush()
-    out, _ = process.communicate(b"ped", timeout=60)
+    out, _ = process.communicate(b"ped", timeout=200)
     assert out == b"got 'words\\n\\npiped'\n"
 
 

@@ -348,5 +348,5 @@ def test_a_waiting_continue_goes_on_when_the_turn_is_free(clew: Clew, model: str
         assert waiting.stderr is not None
         assert b"waiting: " in waiting.stderr.readline()
         assert len(clew.stored("s")) == 1
-    assert waiting.communicate(timeout=30)[0] == b"answer two\n"
+    assert waiting.communicate(timeout=200)[0] == b"answer two\n"
     assert clew.stored("s")[1]["history"]["runs"] == 1

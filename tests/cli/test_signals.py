@@ -30,7 +30,7 @@ def test_a_signal_in_mid_answer_keeps_what_came_and_clew_dies_of_it(
 ) -> None:
     process = start(clew, provider, Event())
     process.send_signal(signum)
-    out, _ = process.communicate(timeout=30)
+    out, _ = process.communicate(timeout=200)
     (line,) = clew.stored("s")
     assert process.returncode == -signum
     assert (line["status"], line["exit_code"]) == ("CANCELLED", 128 + signum)
@@ -48,7 +48,7 @@ def test_an_interrupt_that_the_parent_ignores_is_ignored(clew: Clew, provider: P
         signal.signal(signal.SIGINT, before)
     process.send_signal(signal.SIGINT)
     gate.set()
-    process.communicate(timeout=30)
+    process.communicate(timeout=200)
     assert process.returncode == 0
     assert clew.stored("s")[0]["status"] == "COMPLETED"
 
@@ -56,6 +56,6 @@ def test_an_interrupt_that_the_parent_ignores_is_ignored(clew: Clew, provider: P
 def test_a_signal_while_the_prompt_is_read_leaves_nothing(clew: Clew, model: str) -> None:
     process = clew.start("run", "-v", "-m", model, "-s", "s", stdin=subprocess.PIPE)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=200)
     assert process.returncode == -signal.SIGTERM
     assert not clew.home.exists()

@@ -363,14 +363,14 @@ def test_the_state_is_read_and_changed_while_a_model_answers(session: Clew) -> N
 def test_a_run_and_a_change_beside_it_both_count(session: Clew) -> None:
     with stuck(session, "continue", "-s", "s", "--state", '{"city": "Paris"}') as process:
         session("state", "-s", "s", "set", "n:=2")
-        process.communicate(timeout=60)
+        process.communicate(timeout=200)
     assert state(session) == {"city": "Paris", "tags": ["a", "b"], "n": 2}
 
 
 def test_of_a_run_and_a_change_beside_it_the_later_line_wins_the_same_key(session: Clew) -> None:
     with stuck(session, "continue", "-s", "s", "--state", '{"city": "Paris"}') as process:
         session("state", "-s", "s", "set", "city=Rome")
-        process.communicate(timeout=60)
+        process.communicate(timeout=200)
     assert state(session)["city"] == "Paris"
 
 

@@ -65,7 +65,7 @@ def cost(clew: Clew, *arguments: str) -> Cost:
         env=clew.env,
         cwd=clew.cwd,
         check=True,
-        timeout=60,
+        timeout=200,
     )
     after = path.read_bytes()
     assert after.startswith(before)

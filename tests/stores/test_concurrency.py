@@ -69,6 +69,6 @@ def test_one_run_id_used_by_many_processes_at_once_is_one_run(clew: Clew) -> Non
     model = clew.recording(("hi", "hello"))
     same = ("run", "-q", "--run-id", "job-1", "-m", model, "hi")
     processes = [clew.start(*same) for _ in range(PROCESSES)]
-    answers = [process.communicate(timeout=60)[0] for process in processes]
+    answers = [process.communicate(timeout=200)[0] for process in processes]
     assert answers == [b"hello\n"] * PROCESSES
     assert len(clew.stored("job-1")) == 1

@@ -90,7 +90,7 @@ def elsewhere(taking: Callable[[], Any]) -> Iterator[None]:
 
     thread = threading.Thread(target=hold)
     thread.start()
-    assert taken.wait(10)
+    assert taken.wait(100)
     try:
         yield
     finally:
@@ -385,8 +385,8 @@ def test_a_wait_longer_than_any_clock_is_a_wait(place: Place) -> None:
     with place.store.session("s", "default").turn("r1", AT_ONCE):
         waiter = threading.Thread(target=take)
         waiter.start()
-        assert told.wait(10)
-    assert freed.wait(10)
+        assert told.wait(100)
+    assert freed.wait(100)
     waiter.join(10)
 
 

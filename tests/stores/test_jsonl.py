@@ -547,7 +547,7 @@ def write_in_steps(session: Session, between: Callable[[], None]) -> int | None:
 
     thread = threading.Thread(target=write)
     thread.start()
-    assert about_to.wait(10)
+    assert about_to.wait(100)
     between()
     go.set()
     thread.join(30)
