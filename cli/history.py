@@ -7,14 +7,13 @@ from typing import Any, TypeVar
 
 import click
 
-from clew.core.lines import Line, RunLine
+from clew.core.lines import STATUSES, Line, RunLine
 from clew.core.store import SessionLog
 
 from . import output
 from .app import App
 from .options import COUNT_OR_ALL, SINCE, json_option, session_option, user_option
 
-_STATUSES = ("COMPLETED", "PAUSED", "CANCELLED", "ERROR", "INTERRUPTED")
 _DEFAULT_COUNT = 10
 L = TypeVar("L", bound=Line)
 
@@ -27,9 +26,7 @@ L = TypeVar("L", bound=Line)
 @click.option("--messages", is_flag=True, help="Print the messages as JSON, one a line.")
 @click.option("--run", "run_id", metavar="RUN", help="Only this run and what resumed it.")
 @click.option("--as-sent", metavar="RUN", help="Print exactly the messages that went to the model.")
-@click.option(
-    "--status", type=click.Choice(_STATUSES, case_sensitive=False), help="Only such runs."
-)
+@click.option("--status", type=click.Choice(STATUSES, case_sensitive=False), help="Only such runs.")
 @click.option("--since", metavar="TIME", type=SINCE, help="Only runs since a date, or 10m, 2h, 7d.")
 @click.option("--grep", metavar="TEXT", help="Only runs whose input or answer contains TEXT.")
 @click.option("--lines", "all_lines", is_flag=True, help="Print lines of all types, as stored.")

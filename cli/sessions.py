@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clew.core.lines import STATUSES
+
 from . import output
 from .app import App
 from .options import COUNT_OR_ALL, SINCE, json_option, not_empty, session_option, user_option
@@ -13,8 +15,6 @@ from .verify import command as verify
 
 if TYPE_CHECKING:
     from clew.core.summary import SessionSummary
-
-_STATUSES = ("COMPLETED", "PAUSED", "CANCELLED", "ERROR", "INTERRUPTED")
 
 
 @click.group("sessions", no_args_is_help=False, short_help="List, show, find and name sessions.")
@@ -34,7 +34,7 @@ def command() -> None:
 @click.option("-n", "--count", metavar="N|all", type=COUNT_OR_ALL, help="At most N sessions.")
 @click.option(
     "--status",
-    type=click.Choice(_STATUSES, case_sensitive=False),
+    type=click.Choice(STATUSES, case_sensitive=False),
     help="Only sessions whose last run ended so.",
 )
 @click.option(

@@ -6,7 +6,7 @@ makes the published JSON Schema, and the strict check of `verify`, from these sa
 
 import json
 import math
-from typing import Any, Literal, NoReturn, cast
+from typing import Any, Literal, NoReturn, cast, get_args
 
 from .errors import DamagedError, ErrorRecord
 from .messages import Message
@@ -16,6 +16,7 @@ from .usage import RunMetrics, SessionMetrics, Totals
 VERSION = 1
 
 Status = Literal["COMPLETED", "PAUSED", "CANCELLED", "ERROR", "INTERRUPTED"]
+STATUSES: tuple[Status, ...] = get_args(Status)
 State = dict[str, Any]
 
 
