@@ -8,7 +8,7 @@ from typing import Any
 from . import ids
 from .attachments import Attachment, load
 from .chain import follow, going_on, same_question
-from .clock import new_id
+from .clock import new_id, new_run_id
 from .errors import ConflictError, UsageError
 from .events import Event, Listener
 from .exchange import Limits, refuse_unpriced
@@ -129,14 +129,16 @@ class Agent:
                 raise ConflictError(
                     f"run id {how.run_id!r} is taken, in session {claim.session_id}"
                 )
-            if claim.fresh and not ids.is_generated(how.run_id):
+            if ids.is_made_here(how.run_id):
+                return self._once(order, log, how, after=0)
+            if claim.fresh:
                 return self._in_turn(order, log, how)
-            return self._once(order, log, how)
+            return self._once(order, log, how, claim.after)
 
-    def _once(self, order: Order, log: SessionLog, how: Invocation) -> RunOutput:
-        """Run, unless the run's id is in the session already: then tell or go on with that run."""
+    def _once(self, order: Order, log: SessionLog, how: Invocation, after: int) -> RunOutput:
+        """Run, unless a line after `after` is this run's: then tell, or go on with it."""
         log.recover()
-        earlier = follow(log, order.run_id)
+        earlier = follow(log, order.run_id, after)
         if earlier is None:
             return self._in_turn(order, log, how)
         files = [item.record for item in order.files]
@@ -146,7 +148,7 @@ class Agent:
         if earlier.done:
             return RunOutput(earlier.tip, repeated=True)
         again = replace(how, resume=order.run_id)
-        return self._in_turn(replace(order, run_id=new_id(), input="", files=()), log, again)
+        return self._in_turn(replace(order, run_id=new_run_id(), input="", files=()), log, again)
 
     def preview(self, input: str, how: Invocation) -> Plan:
         """Return what `invoke` would send now. Writes nothing and waits for nobody."""
@@ -175,7 +177,7 @@ class Agent:
 
     def _prepare(self, input: str, how: Invocation) -> tuple[Order, SessionLog]:
         user = ids.user_id(how.user_id)
-        run = ids.run_id(how.run_id) if how.run_id is not None else new_id()
+        run = ids.run_id(how.run_id) if how.run_id is not None else new_run_id()
         log = self._log(how, user)
         text = storable(input)
         files = tuple(item if isinstance(item, Attachment) else load(item) for item in how.files)

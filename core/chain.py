@@ -23,10 +23,12 @@ class Chain:
         return self.tip["status"] in _DONE
 
 
-def follow(log: SessionLog, run_id: str) -> Chain | None:
-    """Return the chain that begins with this run, or None if the session has no such run."""
+def follow(log: SessionLog, run_id: str, after: int = 0) -> Chain | None:
+    """Return the chain that begins with this run, or None if no line after `after` is its."""
     resumed_by: dict[str, RunLine] = {}
     for line in log.newest():
+        if (line["seq"] or 0) <= after:
+            return None
         if not is_top_run(line):
             continue
         run = line

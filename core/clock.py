@@ -21,6 +21,12 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
+def new_run_id() -> str:
+    """Return a new random run id: a UUID 8, so that `ids.is_made_here` tells it from a caller's."""
+    random = new_id()
+    return f"{random[:14]}8{random[15:]}"
+
+
 def since(text: str) -> str:
     """Return the timestamp that `text` means: a date, a time, or a duration back from now.
 

@@ -18,8 +18,13 @@ def is_session_id(text: str) -> bool:
 
 
 def is_generated(session_id: str) -> bool:
-    """Tell whether this id was made by clew: only such ids may be named by a prefix."""
+    """Tell whether this id looks as if clew had made it: only such ids may be named by a prefix."""
     return _UUID.fullmatch(session_id) is not None
+
+
+def is_made_here(run_id: str) -> bool:
+    """Tell whether clew made up this run id: callers' own UUIDs have other versions than 8."""
+    return is_generated(run_id) and run_id[14] == "8"
 
 
 def session_id(text: str) -> str:

@@ -53,10 +53,15 @@ class Problem:
 
 @dataclass(frozen=True)
 class Claim:
-    """A caller's run id: the session it belongs to, and whether nobody had claimed it before."""
+    """A caller's run id: the session it belongs to, and whether nobody had claimed it before.
+
+    `after` is the seq of the session's last line when it was claimed first: the run, if it has a
+    line, stands after that one.
+    """
 
     session_id: str
     fresh: bool
+    after: int
 
 
 class Flight(Protocol):

@@ -8,7 +8,7 @@ from contextlib import contextmanager, suppress
 
 from clew.core.errors import DamagedError
 from clew.core.ids import digest, is_generated, is_session_id, user_folder
-from clew.core.session import name_draft
+from clew.core.session import name_draft, tip_after
 from clew.core.store import Claim, SessionLog, Waiting
 
 from . import inflight
@@ -83,12 +83,14 @@ class JsonlStore:
         make_folder(folder)
         path = os.path.join(folder, digest(run_id))
         with hold(f"{path}.lock", f"run {run_id}", waiting, me(run_id)):
-            owner = _claimed(path, run_id)
-            if owner is None:
+            claim = _claimed(path, run_id)
+            if claim is None:
+                after = tip_after(self.session(session_id, user_id).last()).seq
+                claim = Claim(session_id, True, after)
+                fields = {"run_id": run_id, "session_id": session_id, "after": after}
                 with storing("write", path):
-                    claim = {"run_id": run_id, "session_id": session_id}
-                    replace_file(path, json.dumps(claim).encode(), durable=True)
-            yield Claim(owner or session_id, fresh=owner is None)
+                    replace_file(path, json.dumps(fields).encode(), durable=True)
+            yield claim
 
     def _folder(self, user_id: str) -> str:
         return os.path.join(self._root, "users", user_folder(user_id))
@@ -132,8 +134,8 @@ def _store_name(log: SessionLog, name: str) -> None:
     log.append(name_draft(name))
 
 
-def _claimed(path: str, run_id: str) -> str | None:
-    """Return the session of a claim; None if there is no claim.
+def _claimed(path: str, run_id: str) -> Claim | None:
+    """Return an earlier claim; None if there is none.
 
     Raises DamagedError for one that cannot be read: to take it for none would pay twice.
     """
@@ -142,7 +144,7 @@ def _claimed(path: str, run_id: str) -> str | None:
     try:
         claim = json.loads(read_small(path))
         if claim["run_id"] == run_id:
-            return str(claim["session_id"])
+            return Claim(str(claim["session_id"]), False, int(claim.get("after", 0)))
     except (ValueError, LookupError, TypeError):
         pass
     raise DamagedError(f"{path} cannot be read: it says where run {run_id!r} belongs")

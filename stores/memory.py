@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any, cast
 
 from clew.core.clock import now
@@ -27,7 +28,7 @@ class MemoryStore:
     def __init__(self) -> None:
         self._sessions: dict[tuple[str, str], MemoryLog] = {}
         self._used: dict[str, list[str]] = {}
-        self._claims: dict[tuple[str, str], tuple[_Lock, str]] = {}
+        self._claims: dict[tuple[str, str], tuple[_Lock, Claim]] = {}
         self._lock = threading.RLock()
 
     def session(self, session_id: str, user_id: str) -> "MemoryLog":
@@ -84,9 +85,12 @@ class MemoryStore:
         """Have a caller's run id to oneself, and learn which session it belongs to."""
         with self._lock:
             fresh = (user_id, run_id) not in self._claims
-            lock, owner = self._claims.setdefault((user_id, run_id), (_Lock(), session_id))
+            after = tip_after(self.session(session_id, user_id).last()).seq if fresh else 0
+            lock, claim = self._claims.setdefault(
+                (user_id, run_id), (_Lock(), Claim(session_id, False, after))
+            )
         with lock.held(f"run {run_id}", run_id, waiting):
-            yield Claim(owner, fresh)
+            yield replace(claim, fresh=fresh)
 
     def _mark(self, session_id: str, user_id: str) -> None:
         with self._lock:

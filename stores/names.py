@@ -6,9 +6,9 @@ The truth is the last `session` line of each session; the index saves reading th
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
-from clew.core.errors import ConflictError
+from clew.core.errors import BusyError, ConflictError, StoreError
 from clew.core.ids import digest
 from clew.core.store import Waiting
 from clew.core.text import one_spelling
@@ -31,7 +31,7 @@ class NameIndex:
     def session(self, name: str) -> str | None:
         """Return the session of this name."""
         name = one_spelling(name)
-        if not self._ready():
+        if not self._made():
             return next(
                 (session for session, known in self._scan(None) if one_spelling(known) == name),
                 None,
@@ -41,15 +41,14 @@ class NameIndex:
 
     def name(self, session: str) -> str | None:
         """Return the name of this session."""
-        if not self._ready():
+        if not self._made():
             return next((name for _, name in self._scan(session)), None)
         return self._read("session", session)
 
     def give(self, session: str, name: str, store: Callable[[str], None]) -> None:
         """Name a session, its line written by `store`; raise ConflictError if it is taken."""
         name = one_spelling(name)
-        make_folder(self._folder)
-        with hold(os.path.join(self._folder, "lock"), "the name index", Waiting(_LOCK_SECONDS)):
+        with self._locked(Waiting(_LOCK_SECONDS)):
             self._build()
             owner = self.session(name)
             if owner == session:
@@ -65,6 +64,19 @@ class NameIndex:
                 with suppress(FileNotFoundError):
                     os.unlink(self._path("name", before))
             self._write("complete", "", "")
+
+    def _made(self) -> bool:
+        """Tell whether there is an index, after making it where it can be made."""
+        if not self._ready() and os.path.isdir(os.path.dirname(os.path.dirname(self._folder))):
+            with suppress(BusyError, StoreError), self._locked(Waiting(0)):
+                self._build()
+        return self._ready()
+
+    @contextmanager
+    def _locked(self, waiting: Waiting) -> Iterator[None]:
+        make_folder(self._folder)
+        with hold(os.path.join(self._folder, "lock"), "the name index", waiting):
+            yield
 
     def _ready(self) -> bool:
         return os.path.exists(os.path.join(self._folder, "complete"))

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from clew.core import ids
-from clew.core.clock import new_id
+from clew.core.clock import new_id, new_run_id
 from clew.core.errors import UsageError
 
 PRINTABLE = st.text(min_size=1, max_size=200).filter(
@@ -57,6 +57,13 @@ def test_only_ids_that_clew_made_are_generated() -> None:
     assert not ids.is_generated("3f2a")
     assert not ids.is_generated(new_id().upper())
     assert not ids.is_generated(f"{new_id()}x")
+
+
+def test_a_run_id_that_clew_made_up_is_told_from_a_uuid_of_the_callers_own() -> None:
+    made = [new_run_id() for _ in range(50)]
+    assert len(set(made)) == 50
+    assert all(ids.is_made_here(run) and ids.is_generated(run) for run in made)
+    assert not any(ids.is_made_here(run) for run in (new_id(), "r", made[0].upper()))
 
 
 @given(PRINTABLE)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
 
@@ -53,7 +54,7 @@ def long(tmp_path_factory: pytest.TempPathFactory) -> Clew:
 
 
 def cost(clew: Clew, *arguments: str) -> Cost:
-    """Run a command and return what it read of the session's file and added to it."""
+    """Run a command, to any end; return what it read of the session's file and added to it."""
     path = clew.session_file("s")
     before = path.read_bytes()
     trace = clew.cwd / "trace"
@@ -64,7 +65,7 @@ def cost(clew: Clew, *arguments: str) -> Cost:
         capture_output=True,
         env=clew.env,
         cwd=clew.cwd,
-        check=True,
+        check=False,
         timeout=200,
     )
     after = path.read_bytes()
@@ -115,6 +116,34 @@ def test_a_change_of_the_state_reads_the_end(long: Clew) -> None:
     spent = cost(long, "state", "-s", "s", "set", "a=1")
     assert 0 < spent.read < MOST
     assert spent.written.count(b"\n") == 1
+
+
+@pytest.mark.parametrize("run_id", ["job-7", str(uuid4())], ids=["word", "uuid"])
+def test_a_repeatable_run_reads_the_end_the_first_time_and_when_it_is_repeated(
+    long: Clew, run_id: str
+) -> None:
+    model = long.recording(("hi", "hello"))
+    for written in (1, 0):
+        spent = cost(long, "run", "-s", "s", "--run-id", run_id, "-m", model, "hi")
+        assert 0 < spent.read < MOST
+        assert spent.written.count(b"\n") == written
+
+
+def test_the_id_of_an_earlier_run_that_clew_made_up_is_found_however_far_back(long: Clew) -> None:
+    model = long.recording(("hi", "hello"))
+    earlier = long("run", "-s", "s", "--json", "-m", model, "hi").json
+    call = ("run", "-s", "s", "--json", "-m", model, "--run-id", earlier["run_id"], "hi")
+    for _ in range(2):
+        assert long(*call).json == earlier
+
+
+def test_a_list_and_a_name_read_whole_sessions_once_and_then_only_the_ends(long: Clew) -> None:
+    shutil.rmtree(long.home / "users" / "default" / ".cache", ignore_errors=True)
+    reading = (("sessions", "list"), ("sessions", "path", "@nobody"))
+    first = cost(long, *reading[0])
+    assert first.read > long.session_file("s").stat().st_size
+    for arguments in reading:
+        assert cost(long, *arguments).read < 2 * MOST
 
 
 def test_a_list_of_sessions_reads_only_the_ends_of_each(long: Clew) -> None:

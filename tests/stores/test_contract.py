@@ -541,6 +541,15 @@ def test_a_run_id_belongs_for_ever_to_the_session_that_claimed_it_first(place: P
         assert claim.session_id == "s1"
 
 
+def test_a_claim_knows_after_which_line_it_was_made_first(place: Place) -> None:
+    log = place.store.session("s", "default")
+    add_run(log, "r1")
+    for fresh in (True, False):
+        with place.reopen().claim("run", "s", "default", AT_ONCE) as claim:
+            assert (claim.fresh, claim.after) == (fresh, 1)
+        add_run(log, f"r2 {fresh}")
+
+
 def test_a_run_id_claimed_by_many_at_once_has_one_owner(place: Place) -> None:
     def owner(number: int) -> str:
         with place.reopen().claim("run", f"s{number}", "default", Waiting(30)) as claim:
