@@ -1,13 +1,14 @@
 """`clew history`: what was said in a session."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
-from typing import Any, TypeVar
+from typing import Any, cast
 
 import click
 
 from clew.core.lines import STATUSES, Line, RunLine
+from clew.core.session import is_top_run
 from clew.core.store import SessionLog
 
 from . import output
@@ -15,7 +16,6 @@ from .app import App
 from .options import COUNT_OR_ALL, SINCE, json_option, session_option, user_option
 
 _DEFAULT_COUNT = 10
-L = TypeVar("L", bound=Line)
 
 
 @click.command("history", short_help="Show what was said in a session.")
@@ -58,6 +58,7 @@ def command(
       clew history --as-sent=RUN | jq -c '[.role, .content]'
     """
     app.quiet = quiet
+    _refuse_several_forms(messages=messages, lines=all_lines, as_sent=as_sent is not None)
     log = app.choose(session, app.user(user))
     family = _family(log, run_id) if run_id is not None else None
     wanted = _Wanted(family, status.upper() if status else None, since, grep)
@@ -65,11 +66,19 @@ def command(
     if as_sent is not None:
         _print_messages(_as_sent(log, as_sent))
     elif all_lines:
-        for line in _newest(_all_lines(log), wanted, limit):
+        for line in _newest(log, wanted.has, limit):
             output.line(line)
     else:
         _print_runs(log, wanted, limit, as_json=as_json, messages=messages)
     app.warn_of_problems(log)
+
+
+def _refuse_several_forms(**given: bool) -> None:
+    from clew.core.errors import UsageError
+
+    flags = [f"--{name.replace('_', '-')}" for name, there in given.items() if there]
+    if len(flags) > 1:
+        raise UsageError(f"{' and '.join(flags)} exclude each other")
 
 
 def _limit(count: str | None, raw: bool) -> int | None:
@@ -102,15 +111,29 @@ class _Wanted:
         return not self._grep or self._grep in f"{line['input']}\n{line['content']}".lower()
 
 
-def _newest(lines: Iterator[L], wanted: _Wanted, limit: int | None) -> list[L]:
-    """Return the newest of the lines that are wanted, oldest first."""
-    return list(islice(filter(wanted.has, lines), limit))[::-1]
+def _newest(log: SessionLog, has: Callable[[Line], bool], limit: int | None) -> Iterator[Line]:
+    """Yield the newest lines that are wanted, oldest first, and those that will be recovered.
+
+    Without a limit no more than a line is held at a time.
+    """
+    dead = {run.line["run_id"]: run.line for run in log.in_flight() if not run.running}
+    if limit is not None:
+        newest = filter(has, chain(reversed(dead.values()), log.newest()))
+        yield from reversed(list(islice(newest, limit)))
+        return
+    for line in log.lines():
+        if line["type"] == "run":
+            dead.pop(line["run_id"], None)  # it was recovered meanwhile
+        if has(line):
+            yield line
+    yield from filter(has, dead.values())
 
 
 def _print_runs(
     log: SessionLog, wanted: _Wanted, limit: int | None, *, as_json: bool, messages: bool
 ) -> None:
-    for run in _newest(_runs(log), wanted, limit):
+    for line in _newest(log, lambda line: is_top_run(line) and wanted.has(line), limit):
+        run = cast(RunLine, line)
         if as_json:
             output.line(run)
         elif messages:
@@ -124,21 +147,6 @@ def _print_runs(
         for flight in log.in_flight():
             if flight.running and wanted.has(flight.line):
                 output.result(output.shown(_under_way(flight.line)))
-
-
-def _runs(log: SessionLog) -> Iterator[RunLine]:
-    """Yield the top-level runs, newest first; those found dead first of all."""
-    from clew.core.session import is_top_run
-
-    return filter(is_top_run, _all_lines(log))
-
-
-def _all_lines(log: SessionLog) -> Iterator[Line]:
-    """Yield the lines, newest first, and before them those that the next write will recover."""
-    for flight in reversed(log.in_flight()):
-        if not flight.running:
-            yield flight.line
-    yield from log.newest()
 
 
 def _family(log: SessionLog, run_id: str) -> set[str]:

@@ -17,7 +17,7 @@ from . import inflight
 from .append import append_line, last_line
 from .files import make_folder, open_to_read, storing
 from .locks import hold, me
-from .tail import backwards, forwards, line_number
+from .tail import backwards, forwards, line_number, whole_lines
 
 _ABOVE = 2
 """Folders between a user's and the store's own: they have to be safe, too."""
@@ -146,7 +146,7 @@ class SessionFile:
             return
         try:
             with storing("read", self.location):
-                yield fd, os.fstat(fd).st_size
+                yield fd, whole_lines(fd)
         finally:
             os.close(fd)
 

@@ -63,14 +63,29 @@ def line_number(fd: int, offset: int) -> int:
 
 def end_of_lines(fd: int, size: int) -> int:
     """Return the offset after the last newline of the first `size` bytes; 0 if there is none."""
-    position = size
+    position, step = size, 1
     while position > 0:
-        length = min(_LARGEST, position)
+        length = min(step, position)
         position -= length
+        step = _LARGEST
         found = read_at(fd, position, length).rfind(b"\n")
         if found >= 0:
             return position + found + 1
     return 0
+
+
+def whole_lines(fd: int) -> int:
+    """Return the offset after the last newline: what is before it never changes.
+
+    What is behind it may be moved aside by another process at any moment.
+    """
+    while True:
+        size = os.fstat(fd).st_size
+        try:
+            return end_of_lines(fd, size)
+        except OSError:
+            if os.fstat(fd).st_size >= size:
+                raise
 
 
 def read_at(fd: int, offset: int, length: int) -> bytes:

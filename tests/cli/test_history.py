@@ -100,6 +100,11 @@ def test_lines_obeys_the_filters(talk: Clew) -> None:
     assert inputs(lines) == ["what?"]
 
 
+@pytest.mark.parametrize("pair", [("--messages", "--lines"), ("--lines", "--as-sent=r")])
+def test_two_forms_of_output_exclude_each_other(talk: Clew, pair: tuple[str, str]) -> None:
+    assert "exclude each other" in talk("history", "-s", "talk", *pair, code=2).err
+
+
 def test_messages_prints_one_message_a_line_with_its_run(talk: Clew) -> None:
     messages = talk("history", "-s", "talk", "--messages", "-n", "1").lines
     run = run_ids(talk, "talk")[-1]
