@@ -174,7 +174,9 @@ def _own_messages(order: Order) -> list[Message]:
         return [*messages, user(with_attachments(order.input, order.files))]
     earlier = [message for message in order.resumes["messages"] if message["role"] != "system"]
     if not order.input and not order.files:
-        return [*messages, *(m for m in earlier if m["role"] != "assistant")]
+        while earlier and earlier[-1]["role"] == "assistant":
+            earlier.pop()  # the answer that broke off is asked for again
+        return [*messages, *earlier]
     return [*messages, *earlier, user(with_attachments(order.input, order.files))]
 
 

@@ -1,12 +1,16 @@
 """The Python API."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from clew.core import Agent
-from clew.core.errors import ClewError, UsageError
+from clew.core.agent import Invocation
+from clew.core.errors import ClewError, ProviderDown, UsageError
+from clew.core.exchange import Limits
+from clew.core.model import ModelReply, ModelRequest
 from clew.stores.memory import MemoryStore
 
 
@@ -61,3 +65,27 @@ def test_a_good_run_passes_its_check(agent: Agent) -> None:
 def test_a_bad_session_id_is_refused(agent: Agent, session: str) -> None:
     with pytest.raises(UsageError):
         agent.run("hi", session_id=session)
+
+
+class Breaking:
+    """A model whose answers break off; it remembers what it was sent."""
+
+    name, takes_schema, window, price = "breaking", True, None, None
+
+    def __init__(self) -> None:
+        self.sent: list[list[str]] = []
+
+    def ask(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
+        self.sent.append([str(message["content"]) for message in request.messages])
+        on_text(f"part {len(self.sent)}")
+        raise ProviderDown("broken off")
+
+
+def test_only_the_answer_that_broke_off_last_is_asked_for_again() -> None:
+    model, store = Breaking(), MemoryStore()
+    agent = Agent(model=model, limits=Limits(retries=0))
+    run = agent.run("first", session_id="s", store=store)
+    for prompt in ("second", ""):
+        how = Invocation(store=store, session_id="s", resume=run.run_id)
+        run = agent.invoke(prompt, how)
+    assert model.sent == [["first"], ["first", "part 1", "second"], ["first", "part 1", "second"]]
