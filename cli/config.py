@@ -1,10 +1,12 @@
 """`clew config`: which settings hold, and where they come from."""
 
 import os
+from typing import Any
 
 import click
 
-from clew.core.errors import ConfigError, StoreError
+from clew.core.errors import ConfigError, StoreError, UsageError
+from clew.core.models import DEFAULT_MODEL
 
 from . import output
 from .app import App
@@ -19,7 +21,20 @@ from .settings import (
 )
 
 
-@click.group("config", invoke_without_command=True, short_help="Show settings; trust a folder's.")
+class _Group(click.Group):
+    """Tells, below its options, what each setting is for."""
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Settings"):
+            formatter.write_dl([(name, key.help) for name, key in KEYS.items()])
+
+
+@click.group(
+    "config",
+    cls=_Group,
+    invoke_without_command=True,
+    short_help="Show settings; trust a folder's.",
+)
 @json_option()
 @click.pass_context
 def command(ctx: click.Context, *, as_json: bool) -> None:
@@ -41,11 +56,21 @@ def command(ctx: click.Context, *, as_json: bool) -> None:
         setting = app.settings.look_up(name)
         if name == "store" and setting.value is None:
             setting = type(setting)(f"jsonl:{app.home}", setting.origin)
+        if name == "model" and setting.value is None:
+            setting = type(setting)(DEFAULT_MODEL, setting.origin)
         if as_json:
             output.record({"name": name, "value": setting.value, "origin": setting.origin})
         else:
-            value = "-" if setting.value is None else setting.value
-            output.result(output.shown(f"{name:9} {value}  ({setting.origin})\n"))
+            output.result(output.shown(f"{name:9} {_text(setting.value)}  ({setting.origin})\n"))
+
+
+def _text(value: Any) -> str:
+    """Return a value as it would be given to clew."""
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 @command.command("trust", short_help="Let a folder's .clew count.")
@@ -63,7 +88,7 @@ def trust(*, folder: str | None, remove: bool) -> None:
     """
     path = os.path.realpath(os.path.join(folder, ".clew")) if folder else nearest_folder()
     if path is None or not os.path.isdir(path):
-        raise ConfigError(
+        raise UsageError(
             f"there is no .clew folder{f' in {folder}' if folder else ' here, or above'}",
             hint="a folder's settings are in .clew/config.toml",
         )

@@ -60,6 +60,7 @@ def _row(model: dict[str, Any]) -> str:
 
 def _models(home: str, hosted: bool) -> Iterator[dict[str, Any]]:
     from clew.core.home import weights_path
+    from clew.core.local_model import WINDOW
 
     from .weights import CATALOG
 
@@ -67,7 +68,7 @@ def _models(home: str, hosted: bool) -> Iterator[dict[str, Any]]:
     files = os.listdir(folder) if os.path.isdir(folder) else []
     there = {name.removesuffix(".gguf") for name in files if name.endswith(".gguf")}
     for name in sorted(there | set(CATALOG)):
-        yield {"name": f"local/{name}", "installed": name in there, "window": 8192}
+        yield {"name": f"local/{name}", "installed": name in there, "window": WINDOW}
     if hosted:
         yield from _hosted()
 

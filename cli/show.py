@@ -80,6 +80,8 @@ def check_output_file(options: RunOptions) -> None:
     path = options["output_file"]
     if path is not None and options["output_format"] == "stream-json":
         raise UsageError("-O takes an answer, not a stream of events", hint="redirect stdout")
+    if path is not None and options["dry_run"]:
+        raise UsageError("-O takes an answer, and --dry-run gets none")
     if path is None or _is_special(path):
         return
     folder = os.path.dirname(path) or "."

@@ -81,9 +81,10 @@ ERRORS: dict[str, type[ModelError]] = {
 here."""
 
 _HINTS: dict[type[ModelError], str] = {
-    NotAllowed: "set the provider's key in the environment: OPENAI_API_KEY, ANTHROPIC_API_KEY, …",
+    NotAllowed: "check the provider's key in the environment, and what it is allowed to do",
     UnknownModel: "see `clew models list` for names, and write PROVIDER/MODEL",
 }
+_KEY_HINT = "set the provider's key in the environment: OPENAI_API_KEY, ANTHROPIC_API_KEY, …"
 _WINDOW_HINT = "send less: --history-runs N, or a shorter prompt"
 
 
@@ -249,11 +250,11 @@ class LitellmModel:
         names = [cls.__name__ for cls in type(error).__mro__]
         ours = _class_for(names, getattr(error, "status_code", None))
         text = str(error)
+        hint = _WINDOW_HINT if "ContextWindowExceededError" in names else _HINTS.get(ours)
         if _NO_KEY.search(text):
-            ours = NotAllowed
+            ours, hint = NotAllowed, _KEY_HINT
         if self._key:
             text = text.replace(self._key, "[redacted]")
-        hint = _WINDOW_HINT if "ContextWindowExceededError" in names else _HINTS.get(ours)
         reason = _reason(redact(text)) or type(error).__name__
         return ours(f"{self.name}: {reason}", hint=hint, retry_after=_retry_after(error))
 

@@ -13,7 +13,8 @@ from .errors import NotFoundError, ProviderDown
 from .home import weights_path
 from .model import Model, ModelReply, ModelRequest, Price
 
-_WINDOW = 8192
+WINDOW = 8192
+"""Tokens of context that an embedded model is loaded with."""
 _LONGEST_ANSWER = 512
 """Tokens, unless --max-tokens says otherwise: small models know no end."""
 _SILENT = -1
@@ -24,7 +25,7 @@ class LocalModel:
     """A GGUF file: `local/NAME` is what `clew models install` fetched, `gguf:PATH` any other."""
 
     takes_schema = True
-    window = _WINDOW
+    window = WINDOW
     price = Price(0.0, 0.0)
 
     def __init__(self, name: str, home: str | None) -> None:
@@ -86,7 +87,7 @@ def _serve(path: str, key: str) -> str:
     params.port = 0
     params.api_keys = [key]
     params.verbosity = _SILENT
-    params.n_ctx = _WINDOW
+    params.n_ctx = WINDOW
     params.ui = False
     params.n_predict = _LONGEST_ANSWER
     params.sampling.temp = 0.2

@@ -26,11 +26,12 @@ _TYPES: tuple[Any, ...] = (
     lines.SessionLine,
     events.Event,
 )
+_BASES = {lines.BaseLine, usage.Usage, usage.Totals}
 
 
 @cache
 def _adapters() -> tuple[TypeAdapter[Any], TypeAdapter[Any]]:
-    for kind in _TYPES:
+    for kind in (*_TYPES, *_BASES):
         kind.__pydantic_config__ = _DOCUMENTED
     line = Annotated[lines.Line, Field(discriminator="type")]
     return TypeAdapter(line), TypeAdapter(events.Event)
@@ -38,12 +39,23 @@ def _adapters() -> tuple[TypeAdapter[Any], TypeAdapter[Any]]:
 
 def line_schema() -> dict[str, Any]:
     """Return the JSON Schema of a line."""
-    return _adapters()[0].json_schema() | {"title": "clew line"}
+    return _with_inherited_docs(_adapters()[0].json_schema()) | {"title": "clew line"}
 
 
 def event_schema() -> dict[str, Any]:
     """Return the JSON Schema of an event."""
     return _adapters()[1].json_schema() | {"title": "clew event"}
+
+
+def _with_inherited_docs(schema: dict[str, Any]) -> dict[str, Any]:
+    """Add what is said of a field where a type inherits it: pydantic reads a type's own only."""
+    for kind in _TYPES:
+        for base in set(kind.__orig_bases__) & _BASES:
+            described = schema["$defs"].get(kind.__name__, {}).get("properties", {})
+            for name, field in TypeAdapter(base).json_schema()["properties"].items():
+                if name in described and "description" in field:
+                    described[name].setdefault("description", field["description"])
+    return schema
 
 
 def check_line(line: Any) -> None:

@@ -47,6 +47,18 @@ def test_people_see_the_origin_in_brackets(clew: Clew) -> None:
     assert "user      default  (default)\n" in clew("config").out
 
 
+def test_people_see_values_as_they_would_give_them(clew: Clew) -> None:
+    out = clew("config", env={"CLEW_USAGE": "1", "CLEW_WAIT": "10m"}).out
+    assert "usage     true  ($CLEW_USAGE)\n" in out
+    assert "wait      600  ($CLEW_WAIT)\n" in out
+
+
+def test_help_tells_what_each_setting_is_for(clew: Clew) -> None:
+    shown = clew("config", "--help").out
+    assert all(name in shown for name in settings(clew))
+    assert "how long to wait for a busy session" in shown
+
+
 def test_looking_at_settings_makes_nothing(clew: Clew) -> None:
     clew("config")
     assert not clew.home.exists()
@@ -239,24 +251,25 @@ def test_trusting_one_folder_trusts_no_other(clew: Clew) -> None:
     plant(clew, folder=clew.cwd / "one")
     plant(clew, folder=clew.cwd / "two")
     clew("config", "trust", "one")
-    assert settings(clew, cwd=clew.cwd / "two")["model"] == (None, "default")
+    assert settings(clew, cwd=clew.cwd / "two")["model"] == ("local/smollm2", "default")
 
 
 def test_trust_can_be_taken_back(clew: Clew) -> None:
     plant(clew)
     clew("config", "trust")
     clew("config", "trust", "--remove")
-    assert settings(clew)["model"] == (None, "default")
+    assert settings(clew)["model"] == ("local/smollm2", "default")
 
 
 def test_trust_for_one_call_is_not_remembered(clew: Clew) -> None:
     plant(clew)
     assert settings(clew, "--trust")["model"][0] == "planted"
-    assert settings(clew)["model"] == (None, "default")
+    assert settings(clew)["model"] == ("local/smollm2", "default")
 
 
 def test_there_has_to_be_something_to_trust(clew: Clew) -> None:
-    assert "no .clew folder" in clew("config", "trust", code=78).err
+    assert "no .clew folder" in clew("config", "trust", code=2).err
+    assert "no .clew folder in nowhere" in clew("config", "trust", "nowhere", code=2).err
 
 
 @pytest.mark.parametrize("name", ["home", "store", "user"])

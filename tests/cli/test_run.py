@@ -276,6 +276,11 @@ def test_dry_run_sends_and_writes_nothing(clew: Clew, model: str) -> None:
     assert everything(clew) == []
 
 
+def test_dry_run_has_no_answer_for_a_file(clew: Clew, model: str) -> None:
+    clew("run", "-m", model, "--dry-run", "-O", "answer.txt", "hi", code=2)
+    assert not (clew.cwd / "answer.txt").exists()
+
+
 def test_dry_run_shows_the_history_that_would_be_sent(clew: Clew, model: str) -> None:
     clew("run", "-m", model, "-s", "s", "one")
     shown = clew("continue", "-s", "s", "--dry-run", "--json", "two").json

@@ -110,3 +110,4 @@ def test_an_unknown_schema_is_a_usage_error(world: Clew) -> None:
 def test_the_schema_explains_its_fields(world: Clew) -> None:
     fields = world("schema", "line").json["$defs"]["RunLine"]["properties"]
     assert fields["content"]["description"] == "The answer, always text."
+    assert fields["created_at"]["description"].startswith("When the line was written")
