@@ -11,13 +11,18 @@ from clew.core.lines import STATUSES
 from . import output
 from .app import App
 from .options import COUNT_OR_ALL, SINCE, json_option, not_empty, session_option, user_option
+from .repair import command as repair
 from .verify import command as verify
 
 if TYPE_CHECKING:
     from clew.core.summary import SessionSummary
 
 
-@click.group("sessions", no_args_is_help=False, short_help="List, show, find and name sessions.")
+@click.group(
+    "sessions",
+    no_args_is_help=False,
+    short_help="List, show, find, name, check and repair sessions.",
+)
 def command() -> None:
     """List sessions, look at one, find its file, give it a name.
 
@@ -160,3 +165,4 @@ def rename(app: App, *, ref: str, name: str, user: str | None) -> None:
 
 
 command.add_command(verify)
+command.add_command(repair)

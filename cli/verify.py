@@ -9,23 +9,30 @@ from clew.core.errors import UsageError
 
 from . import output
 from .app import App
-from .options import json_option, session_option, user_option
+from .options import json_option, not_empty, session_option, user_option
 
 if TYPE_CHECKING:
     from clew.core.store import Problem
     from clew.stores.session_file import SessionFile
 
-_DAMAGED = 65
+DAMAGED = 65
 
 
 @click.command("verify", short_help="Check sessions for damage.")
+@click.argument("ref", required=False, callback=not_empty)
 @session_option()
 @user_option()
 @click.option("--all", "everything", is_flag=True, help="All sessions of this user.")
 @json_option("Print what is wrong as JSON, an object a line.")
 @click.pass_obj
 def command(
-    app: App, *, session: str | None, user: str | None, everything: bool, as_json: bool
+    app: App,
+    *,
+    ref: str | None,
+    session: str | None,
+    user: str | None,
+    everything: bool,
+    as_json: bool,
 ) -> int:
     """Check every line of a session, or of all of them.
 
@@ -39,29 +46,33 @@ def command(
     """
     from clew.stores.verify import verify
 
-    if everything and session is not None:
-        raise UsageError("--all and -s exclude each other")
-    if not app.store.keeps:
-        raise UsageError("this store has no files")
-    owner = app.user(user)
     sessions = problems = 0
-    for log in _logs(app, session, owner, everything):
+    for log in session_files(app, ref or session, user, everything):
         sessions += 1
         for problem in verify(log):
             problems += 1
-            _print(problem, as_json)
+            tell(problem, as_json)
     output.note(f"sessions checked: {sessions}, problems found: {problems}")
-    return _DAMAGED if problems else 0
+    return DAMAGED if problems else 0
 
 
-def _print(problem: "Problem", as_json: bool) -> None:
+def tell(problem: "Problem", as_json: bool) -> None:
+    """Print what is wrong with a line."""
     if as_json:
         output.record({"path": problem.path, "line": problem.line, "reason": problem.reason})
     else:
         output.result(output.shown(f"{problem.path}:{problem.line}: {problem.reason}\n"))
 
 
-def _logs(app: App, session: str | None, user: str, everything: bool) -> "Iterator[SessionFile]":
-    logs = app.store.sessions(user) if everything else iter([app.choose(session, user)])
+def session_files(
+    app: App, ref: str | None, user: str | None, everything: bool
+) -> "Iterator[SessionFile]":
+    """Yield the sessions that are meant: all of a user, or one."""
+    if everything and ref is not None:
+        raise UsageError("--all and a session exclude each other")
+    if not app.store.keeps:
+        raise UsageError("this store has no files")
+    owner = app.user(user)
+    logs = app.store.sessions(owner) if everything else iter([app.choose(ref, owner)])
     for log in logs:
         yield cast("SessionFile", log)

@@ -6,7 +6,7 @@ makes the published JSON Schema, and the strict check of `verify`, from these sa
 
 import json
 import math
-from typing import Any, Literal, NoReturn, cast, get_args
+from typing import Any, Literal, NoReturn, NotRequired, cast, get_args
 
 from .errors import DamagedError, ErrorRecord
 from .messages import Message
@@ -119,11 +119,22 @@ class StateLine(BaseLine):
     session_metrics: SessionMetrics
 
 
+class RepairRecord(TypedDict):
+    """What `clew sessions repair` found."""
+
+    moved: int
+    """How many bad lines were moved aside."""
+    gaps: list[list[int]]
+    """Where lines are missing since: the seq before and after, `[before, after]`."""
+
+
 class SessionLine(BaseLine):
     """A change of the session itself."""
 
     type: Literal["session"]
     name: str | None
+    """Its new name; null where that did not change."""
+    repaired: NotRequired[RepairRecord]
     session_state: State
     session_metrics: SessionMetrics
 

@@ -21,6 +21,7 @@ _TYPES: tuple[Any, ...] = (
     lines.FileRecord,
     lines.HistoryRecord,
     lines.ForkRecord,
+    lines.RepairRecord,
     lines.RunLine,
     lines.StateLine,
     lines.SessionLine,

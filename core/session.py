@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeGuard, cast
 
 from .errors import ConflictError
-from .lines import VERSION, Line, RunLine, State
+from .lines import VERSION, Line, RepairRecord, RunLine, State
 from .state import clean_patch, difference, merge, same, without_nulls
 from .usage import SessionMetrics, add_totals, no_session_metrics
 
@@ -145,6 +145,11 @@ def always(draft: Draft) -> Drafter:
 def name_draft(name: str) -> Drafter:
     """Return what makes the line that names a session."""
     return always(Draft("session", {"name": name}))
+
+
+def repair_draft(repaired: RepairRecord) -> Draft:
+    """Return the line that tells of a repair."""
+    return Draft("session", {"name": None, "repaired": repaired})
 
 
 def is_turn(line: Line) -> TypeGuard[RunLine]:

@@ -14,9 +14,13 @@ from .tail import backwards, end_of_lines, line_number, read_at
 _LOCK_SECONDS = 60.0
 
 
+def append_lock(path: str) -> str:
+    """Return the lock that whoever changes the session file at `path` holds."""
+    return f"{path.removesuffix('.jsonl')}.append.lock"
+
+
 def append_line(
     path: str,
-    lock: str,
     make: Callable[[Line | None], bytes | None],
     note: Callable[[Problem], None],
 ) -> bytes | None:
@@ -26,12 +30,13 @@ def append_line(
     on, StoreError if the new one could not be written; the file then is as it was, unless only the
     disk did not confirm the line: then it is there.
     """
+    lock = append_lock(path)
     while True:
         with hold(lock, path, Waiting(_LOCK_SECONDS), me(None)) as held, storing("write", path):
             new = not os.path.exists(path)
             fd = open_private(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
             try:
-                size = _heal(fd, path, note)
+                size = heal(fd, path, note)
                 data = make(last_line(fd, size, path))
                 if data is None:
                     return None
@@ -57,15 +62,20 @@ def last_line(fd: int, size: int, path: str) -> Line | None:
             number = line_number(fd, offset)
             raise DamagedError(
                 f"{path}:{number}: the last line cannot be read: {error.message}",
-                hint="nothing is written after it; move the file's last line aside by hand",
+                hint="nothing is written after it; `clew sessions repair` moves it aside",
             ) from None
         if line["v"] > VERSION:
-            raise DamagedError(
-                f"{path} was written by a later clew (format {line['v']})",
-                hint="update clew to go on with this session",
-            )
+            raise written_later(path, line)
         return line
     return None
+
+
+def written_later(path: str, line: Line) -> DamagedError:
+    """Return the error for a file with a line of a later version: it is read, never written."""
+    return DamagedError(
+        f"{path} was written by a later clew (format {line['v']})",
+        hint="update clew to go on with this session",
+    )
 
 
 def _write(fd: int, size: int, data: bytes, path: str) -> None:
@@ -83,7 +93,7 @@ def _write(fd: int, size: int, data: bytes, path: str) -> None:
         ) from error
 
 
-def _heal(fd: int, path: str, note: Callable[[Problem], None]) -> int:
+def heal(fd: int, path: str, note: Callable[[Problem], None]) -> int:
     """Make the file end with a newline, and return its size.
 
     A whole line that only lacks its newline gets it; anything else after the last newline was
@@ -97,8 +107,7 @@ def _heal(fd: int, path: str, note: Callable[[Problem], None]) -> int:
     if _is_line(torn):
         _write(fd, size, b"\n", path)
         return size + 1
-    aside = f"{path.removesuffix('.jsonl')}.torn"
-    _keep(aside, torn)
+    aside = keep_aside(path, torn)
     os.ftruncate(fd, good)
     os.fsync(fd)
     reason = f"a torn end of {len(torn)} bytes, moved to {aside}"
@@ -114,11 +123,14 @@ def _is_line(raw: bytes) -> bool:
     return True
 
 
-def _keep(path: str, data: bytes) -> None:
-    fd = open_private(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+def keep_aside(path: str, data: bytes) -> str:
+    """Put bytes that are no line into the file for such beside a session's; return its path."""
+    aside = f"{path.removesuffix('.jsonl')}.torn"
+    fd = open_private(aside, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
     try:
         write_all(fd, data + b"\n")
         os.fsync(fd)
     finally:
         os.close(fd)
-    sync_folder(os.path.dirname(path))
+    sync_folder(os.path.dirname(aside))
+    return aside

@@ -8,7 +8,7 @@ import fcntl
 import os
 import secrets
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 
 from clew.core.errors import StoreError
@@ -146,14 +146,17 @@ def sync_folder(path: str) -> None:
         os.close(fd)
 
 
-def replace_file(path: str, data: bytes, mode: int = 0o600, *, durable: bool = False) -> None:
+def replace_file(
+    path: str, data: bytes | Iterable[bytes], mode: int = 0o600, *, durable: bool = False
+) -> None:
     """Put `data` in place of a file's content in one step; only `durable` waits for the disk."""
     draft = f"{path}.{secrets.token_hex(8)}.new"
     fd = above_stdio(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, mode))
     try:
         try:
             os.fchmod(fd, mode)
-            write_all(fd, data)
+            for part in [data] if isinstance(data, bytes) else data:
+                write_all(fd, part)
             if durable:
                 os.fsync(fd)
         finally:

@@ -147,4 +147,7 @@ def _claimed(path: str, run_id: str) -> Claim | None:
             return Claim(str(claim["session_id"]), False, int(claim.get("after", 0)))
     except (ValueError, LookupError, TypeError):
         pass
-    raise DamagedError(f"{path} cannot be read: it says where run {run_id!r} belongs")
+    raise DamagedError(
+        f"{path} cannot be read: it says where run {run_id!r} belongs",
+        hint="look for the run with `clew history`; delete the file to have the run made again",
+    )

@@ -81,9 +81,7 @@ class SessionFile:
             return encode(line)
 
         make_folder(self._folder, parents=_ABOVE)
-        written = append_line(
-            self.location, f"{self._stem}.append.lock", make, self.problems.append
-        )
+        written = append_line(self.location, make, self.problems.append)
         if written is None:
             return None
         self._used(self.session_id)

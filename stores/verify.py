@@ -17,6 +17,9 @@ from .files import open_to_read
 from .session_file import SessionFile
 from .tail import end_of_lines, forwards
 
+Gap = tuple[int, int]
+"""The seq before and after lines that are missing."""
+
 
 def verify(log: SessionFile) -> Iterator[Problem]:
     """Yield everything that is wrong with a session's file, in its order."""
@@ -25,7 +28,7 @@ def verify(log: SessionFile) -> Iterator[Problem]:
         return
     try:
         size = os.fstat(fd).st_size
-        checker = _Checker(log)
+        checker = _Checker(log, known_gaps(fd, size))
         for number, raw in forwards(fd, size):
             for reason in checker.reasons(raw):
                 yield Problem(log.location, number, reason)
@@ -37,11 +40,27 @@ def verify(log: SessionFile) -> Iterator[Problem]:
         os.close(fd)
 
 
+def known_gaps(fd: int, size: int) -> set[Gap]:
+    """Return the gaps that repairs have put on record."""
+    known: set[Gap] = set()
+    for _, raw in forwards(fd, size):
+        if b'"repaired"' not in raw:
+            continue
+        try:
+            line = decode(raw)
+            if line["type"] == "session":
+                known.update((before, after) for before, after in line["repaired"]["gaps"])
+        except (DamagedError, LookupError, TypeError, ValueError):
+            continue
+    return known
+
+
 class _Checker:
     """Follows a session from its first line."""
 
-    def __init__(self, log: SessionFile) -> None:
+    def __init__(self, log: SessionFile, gaps: set[Gap]) -> None:
         self._owner = (log.session_id, log.user_id)
+        self._gaps = gaps
         self._tip: Tip | None = Tip()
         self._runs: set[str] = set()
         self.count = 0
@@ -58,7 +77,9 @@ class _Checker:
         if line["v"] > VERSION:
             yield f"written by a later clew (format {line['v']}), so it was not checked"
         elif (line["session_id"], line["user_id"]) != self._owner:
+            self._tip = None
             yield f"a line of session {line['session_id']!r} of user {line['user_id']!r}"
+            return
         else:
             yield from self._wrong_with(line)
         self._tip = tip_after(line)
@@ -75,7 +96,7 @@ class _Checker:
             if line["run_id"] in self._runs:
                 yield f"run {line['run_id']!r} is there twice"
             self._runs.add(line["run_id"])
-        if self._tip is not None:
+        if self._tip is not None and (self._tip.seq, line["seq"]) not in self._gaps:
             yield from _differences(fold(self._tip, line), line)
 
 
