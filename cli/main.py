@@ -26,6 +26,7 @@ _COMMANDS = {
     "models": "models",
     "config": "config",
     "schema": "schema",
+    "doctor": "doctor",
 }
 
 

@@ -147,6 +147,14 @@ class LitellmModel:
         """Whether litellm says that the provider takes a JSON Schema."""
         return bool(self._info.get("supports_response_schema"))
 
+    @property
+    def missing_keys(self) -> list[str]:
+        """The variables that litellm looks for, for this provider, and does not find."""
+        if self._key is not None:
+            return []
+        missing = _litellm().validate_environment(self._name).get("missing_keys") or []
+        return [str(name) for name in missing]
+
     def ask(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
         """Send one request, exactly once."""
         litellm = _litellm()

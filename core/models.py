@@ -28,3 +28,10 @@ def resolve(name: str, *, store: Store | None, user_id: str, home: str | None = 
     from .litellm_model import LitellmModel
 
     return LitellmModel(name)
+
+
+def missing_keys(model: Model) -> list[str]:
+    """Return the environment variables that a hosted model needs and that are not set."""
+    from .litellm_model import LitellmModel
+
+    return model.missing_keys if isinstance(model, LitellmModel) else []
