@@ -277,10 +277,12 @@ def fields_of(section: str) -> list[str]:
 
 @pytest.fixture
 def session(clew: Clew, model: str) -> list[dict[str, object]]:
-    """The lines of a session that has one of each type."""
+    """The lines of a session that has one of each type, the last one told by a repair."""
     clew("run", "-m", model, "-s", "s", "hi")
     clew("state", "set", "-s", "s", "a=1")
-    clew("sessions", "rename", "s", "name")
+    with clew.session_file("s").open("a") as file:
+        file.write("junk\n")
+    clew("sessions", "repair", "s")
     return clew.stored("s")
 
 
