@@ -10,7 +10,7 @@ from clew.core.clock import now
 from clew.core.errors import DamagedError
 from clew.core.flight import draft_of
 from clew.core.lines import Line, RunLine, decode, encode
-from clew.core.session import Drafter, always, seal, tip_after
+from clew.core.session import Draft, Drafter, Tip, seal, tip_after
 from clew.core.store import Flight, InFlight, Problem, Waiting
 
 from . import inflight
@@ -115,12 +115,17 @@ class SessionFile:
                     os.replace(path, path + ".damaged")
                     self.problems.append(Problem(path, 1, "not a record of a run; moved aside"))
                     continue
-                run, after = record
-                if not self._stored(run["run_id"], after):
-                    line = self.append(always(draft_of(run)))
-                    recovered += [cast(RunLine, line)] if line is not None else []
+                line = self.append(partial(self._unless_stored, *record))
+                recovered += [cast(RunLine, line)] if line is not None else []
                 os.unlink(path)
         return recovered
+
+    def _unless_stored(self, run: RunLine, after: int, _tip: Tip) -> Draft | None:
+        """Make the draft of a dead run that has no line.
+
+        Asked once the end is healed: the last line may have lacked nothing but its newline.
+        """
+        return None if self._stored(run["run_id"], after) else draft_of(run)
 
     def _stored(self, run_id: str, after: int) -> bool:
         """Tell whether a line after line `after` is this run's."""

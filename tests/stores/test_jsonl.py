@@ -748,6 +748,15 @@ def test_a_run_whose_sync_failed_is_not_stored_twice(session: Session, disk: Dis
     assert session.numbers() == [1, 2, 3, 4]
 
 
+def test_a_run_that_died_at_its_newline_is_not_stored_twice(session: Session) -> None:
+    session.log.begin(intent(session.log, "new")).stranded()
+    add_run(session.log, "new")
+    session.path.write_bytes(session.path.read_bytes()[:-1])
+    assert session.log.recover() == []
+    assert session.numbers() == [1, 2, 3, 4]
+    assert not records(session)
+
+
 def test_a_read_error_is_a_store_error(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: Any) -> bytes:
         raise OSError(errno.EIO, "Input/output error")
