@@ -14,7 +14,7 @@ export CLEW_TEST_MODELS := $(CURDIR)/.venv/models
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install fix check test docs bench build lock clean
+.PHONY: help demo install fix check test torture docs bench build lock clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +40,10 @@ check: .venv/.dev ## format, lint, types, import contracts
 
 test: .venv/.dev $(TEST_MODEL) ## run the tests (PYTEST_ARGS="-k name")
 	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+torture: .venv/.dev ## prove by faults that no line is lost; prints figures (PYTEST_ARGS="-k kill")
+	@command -v strace >/dev/null || [ "$$(id -u)" != 0 ] || apt-get install -qq strace >/dev/null || true
+	$(BIN)/pytest tests/torture -n 2 --dist loadgroup --timeout 900 $(PYTEST_ARGS)
 
 docs: .venv/.dev ## write the generated pages of docs/
 	$(BIN)/python docs/generate.py

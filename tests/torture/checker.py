@@ -1,0 +1,147 @@
+"""A judge of session files that shares no code with what it judges: it imports nothing of clew.
+
+    python tests/torture/checker.py FILE...
+
+prints what is wrong with the files, by line, and exits 1 if anything is.
+"""
+
+import json
+import stat
+import sys
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, NoReturn
+
+Json = dict[str, Any]
+
+FIRST = ["v", "type", "seq", "session_id", "user_id", "created_at"]
+LAST = ["session_state", "session_metrics"]
+OWN = {
+    "run": "run_id parent_run_id root_run_id resumes forked_from kind name status exit_code "
+    "started_at input files content data finish_reason model resolved_model messages history "
+    "tools requirements steps error metrics total_metrics state_patch metadata options cwd "
+    "clew_version",
+    "state": "state_patch state_replaced by",
+    "session": "name",
+}
+SUMS = [
+    "input_tokens",
+    "output_tokens",
+    "total_tokens",
+    "cache_read_tokens",
+    "cache_write_tokens",
+    "reasoning_tokens",
+    "cost_unknown",
+    "requests",
+    "duration",
+]
+EXIT = {"COMPLETED": (0, 5), "INTERRUPTED": (1,), "CANCELLED": (129, 130, 143)}
+
+
+def check(path: Path, acknowledged: Iterable[str] = (), *, torn: bool = False) -> list[str]:
+    """Return all that is wrong with a session file; `torn` allows bytes after the last newline.
+
+    Each of the acknowledged run ids has to be there.
+    """
+    raw = path.read_bytes() if path.exists() else b""
+    *whole, rest = raw.split(b"\n")
+    wrong = [f"{len(rest)} bytes after the last newline"] if rest and not torn else []
+    lines: list[Json] = []
+    for number, piece in enumerate(whole, 1):
+        try:
+            lines.append(_object(piece))
+        except ValueError as error:
+            wrong.append(f"line {number}: {error}")
+    wrong += _order(lines, path.stem)
+    wrong += _fold(lines)
+    runs = Counter(line.get("run_id") for line in lines if line.get("type") == "run")
+    wrong += [f"run {run} stands on {count} lines" for run, count in runs.items() if count > 1]
+    wrong += [f"run {run} was acknowledged and is lost" for run in acknowledged if not runs[run]]
+    return wrong
+
+
+def check_home(home: Path) -> list[str]:
+    """Return what others may enter, read or write below a folder."""
+    wrong = []
+    for path in [home, *home.rglob("*")]:
+        mode = stat.S_IMODE(path.lstat().st_mode)
+        if mode != (0o700 if path.is_dir() else 0o600):
+            wrong.append(f"{path} has the mode {mode:o}")
+    return wrong
+
+
+def _object(raw: bytes) -> Json:
+    """Return the object that a line is; raise ValueError, with the reason, if it is none."""
+    if not raw.isascii() or b"\r" in raw:
+        raise ValueError("not ASCII that ends in a newline")
+    line = json.loads(raw, parse_constant=_refuse, object_pairs_hook=_unique)
+    if not isinstance(line, dict):
+        raise ValueError("not an object")
+    return line
+
+
+def _refuse(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> Json:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _order(lines: list[Json], session: str) -> Iterator[str]:
+    """Yield where numbers, keys, owners or statuses are not as they have to be."""
+    for number, line in enumerate(lines, 1):
+        kind = line.get("type")
+        if line.get("seq") != number:
+            yield f"line {number}: seq is {line.get('seq')}"
+        if list(line) != [*FIRST, *OWN.get(str(kind), "").split(), *LAST]:
+            yield f"line {number}: the keys of a {kind} line are others, or in another order"
+        if line.get("session_id") != session:
+            yield f"line {number}: a line of session {line.get('session_id')}"
+        status = line.get("status")
+        if status in EXIT and line.get("exit_code") not in EXIT[status]:
+            yield f"line {number}: {status} with exit code {line.get('exit_code')}"
+
+
+def _fold(lines: list[Json]) -> Iterator[str]:
+    """Yield where state or totals differ from what the lines so far add up to."""
+    state: Any = {}
+    sums = dict.fromkeys([*SUMS, "cost", "runs", "turns"], 0.0)
+    for number, line in enumerate(lines, 1):
+        state = merged(state, line.get("state_patch") or {})
+        if line.get("session_state") != state:
+            yield f"line {number}: the state is not what the patches make"
+        if line.get("type") == "run":
+            metrics = line.get("metrics", {})
+            for key in SUMS:
+                sums[key] += metrics.get(key, 0)
+            sums["cost"] += metrics.get("cost") or 0
+            sums["runs"] += 1
+            sums["turns"] += line.get("status") == "COMPLETED"
+        totals = line.get("session_metrics", {})
+        wrong = [key for key in sums if abs(sums[key] - (totals.get(key) or 0)) > 1e-6]
+        if wrong:
+            yield f"line {number}: the totals of {', '.join(wrong)} are not what the runs add up to"
+
+
+def merged(target: Any, patch: Any) -> Any:
+    """Apply a JSON merge patch, in the words of RFC 7396."""
+    if not isinstance(patch, dict):
+        return patch
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if value is None:
+            result.pop(key, None)
+        else:
+            result[key] = merged(result.get(key), value)
+    return result
+
+
+if __name__ == "__main__":
+    found = [f"{name}: {wrong}" for name in sys.argv[1:] for wrong in check(Path(name))]
+    print("\n".join(found) or "clean")
+    sys.exit(bool(found))
