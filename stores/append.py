@@ -7,7 +7,7 @@ from clew.core.errors import DamagedError, StoreError
 from clew.core.lines import VERSION, Line, decode
 from clew.core.store import Problem, Waiting
 
-from .files import open_private, storing, sync_folder, write_all
+from .files import close, open_private, storing, sync_folder, write_all
 from .locks import hold, is_still, me
 from .tail import backwards, end_of_lines, line_number, read_at
 
@@ -47,7 +47,7 @@ def append_line(
                     sync_folder(os.path.dirname(path))
                 return data
             finally:
-                os.close(fd)
+                close(fd)
 
 
 def last_line(fd: int, size: int, path: str) -> Line | None:
@@ -131,6 +131,6 @@ def keep_aside(path: str, data: bytes) -> str:
         write_all(fd, data + b"\n")
         os.fsync(fd)
     finally:
-        os.close(fd)
+        close(fd)
     sync_folder(os.path.dirname(aside))
     return aside

@@ -55,9 +55,15 @@ def open_private(path: str, flags: int) -> int:
         if flags & os.O_CREAT and stat.S_IMODE(status.st_mode) != 0o600:
             os.fchmod(fd, 0o600)
     except BaseException:
-        os.close(fd)
+        close(fd)
         raise
     return fd
+
+
+def close(fd: int) -> None:
+    """Close a file. What this may complain of is no loss: all that has to last was synced."""
+    with suppress(OSError):
+        os.close(fd)
 
 
 def above_stdio(fd: int) -> int:
@@ -67,7 +73,7 @@ def above_stdio(fd: int) -> int:
     try:
         return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, _FIRST_FREE)
     finally:
-        os.close(fd)
+        close(fd)
 
 
 def _refuse_strange(path: str, status: os.stat_result) -> None:
@@ -90,9 +96,14 @@ def open_to_read(path: str) -> int | None:
             if os.path.islink(path):
                 raise StoreError(f"{path} is a symbolic link; clew does not follow it") from None
             raise
-    if stat.S_ISREG(os.fstat(fd).st_mode):
+        try:
+            mode = os.fstat(fd).st_mode
+        except OSError:
+            close(fd)
+            raise
+    if stat.S_ISREG(mode):
         return fd
-    os.close(fd)
+    close(fd)
     raise StoreError(f"{path} is not a regular file")
 
 
@@ -143,7 +154,7 @@ def sync_folder(path: str) -> None:
     try:
         os.fsync(fd)
     finally:
-        os.close(fd)
+        close(fd)
 
 
 def replace_file(
@@ -160,7 +171,7 @@ def replace_file(
             if durable:
                 os.fsync(fd)
         finally:
-            os.close(fd)
+            close(fd)
         os.replace(draft, path)
     except BaseException:
         with suppress(OSError):
@@ -181,4 +192,4 @@ def read_small(path: str) -> bytes:
     try:
         return os.read(fd, 1 << 16)
     finally:
-        os.close(fd)
+        close(fd)

@@ -16,7 +16,7 @@ from typing import Literal
 from clew.core.clock import stamp
 from clew.core.errors import ClewError, StoreError
 
-from .files import make_folder, open_private, storing, sync_folder, write_all
+from .files import close, make_folder, open_private, storing, sync_folder, write_all
 from .inflight import FOLDER
 
 _MOUNTS = "/proc/self/mountinfo"
@@ -147,7 +147,7 @@ def _draft(root: str) -> Iterator[tuple[str, int]]:
         with storing("write in", root):
             yield path, fd
     finally:
-        os.close(fd)
+        close(fd)
         with suppress(OSError):
             os.unlink(path)
 

@@ -20,7 +20,7 @@ from clew.core.lines import RunLine, decode, encode
 from clew.core.session import Tip, seal
 from clew.core.store import InFlight
 
-from .files import make_folder, open_private, open_to_read, storing, sync_folder, write_all
+from .files import close, make_folder, open_private, open_to_read, storing, sync_folder, write_all
 from .locks import is_still
 
 FOLDER = ".inflight"
@@ -64,11 +64,11 @@ class FlightFile:
         """Delete the record."""
         with suppress(OSError):
             os.unlink(self._path)
-        os.close(self._fd)
+        close(self._fd)
 
     def stranded(self) -> None:
         """Leave the record to whoever recovers it."""
-        os.close(self._fd)
+        close(self._fd)
 
 
 def begin(stem: str, intent: RunLine, after: int) -> FlightFile:
@@ -90,7 +90,7 @@ def begin(stem: str, intent: RunLine, after: int) -> FlightFile:
         except BaseException:
             with suppress(OSError):
                 os.unlink(draft)
-            os.close(fd)
+            close(fd)
             raise
     return FlightFile(path, fd)
 
@@ -106,12 +106,13 @@ def read_all(stem: str) -> list[tuple[InFlight, int]]:
         if fd is None:
             continue
         try:
-            record = read_record(fd)
+            with storing("read", path):
+                record = read_record(fd)
             if record is not None:
                 run, after = record
                 found.append((InFlight(run, running=not _may_share(fd)), after))
         finally:
-            os.close(fd)
+            close(fd)
     return sorted(found, key=lambda pair: pair[0].line["started_at"])
 
 
@@ -131,10 +132,12 @@ def dead_records(stem: str) -> Iterator[tuple[str, int]]:
             except FileNotFoundError:
                 continue
         try:
-            if lock_descriptor(fd, blocking=False) and is_still(fd, path):
+            with storing("recover", path):
+                mine = lock_descriptor(fd, blocking=False) and is_still(fd, path)
+            if mine:
                 yield path, fd
         finally:
-            os.close(fd)
+            close(fd)
 
 
 def read_record(fd: int) -> tuple[RunLine, int] | None:

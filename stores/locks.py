@@ -19,7 +19,7 @@ from clew.core.clock import now
 from clew.core.errors import BusyError
 from clew.core.store import Holder, Waiting
 
-from .files import open_private, storing, write_all
+from .files import close, open_private, storing, write_all
 
 _EAGER_SECONDS = 0.2
 _EAGER_POLL = 0.005
@@ -41,7 +41,7 @@ def hold(path: str, what: str, waiting: Waiting, holder: Holder | None = None) -
             _sign(fd, holder)
         yield fd
     finally:
-        os.close(fd)
+        close(fd)
 
 
 def _acquire(path: str, what: str, waiting: Waiting) -> int:
@@ -73,9 +73,9 @@ def _try(path: str) -> int | None:
             if lock_descriptor(fd, blocking=False) and is_still(fd, path):
                 return fd
         except BaseException:
-            os.close(fd)
+            close(fd)
             raise
-        os.close(fd)
+        close(fd)
     return None
 
 

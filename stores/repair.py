@@ -15,7 +15,7 @@ from clew.core.session import repair_draft, seal, tip_after
 from clew.core.store import Problem, Waiting
 
 from .append import append_lock, heal, keep_aside, written_later
-from .files import open_private, replace_file, storing
+from .files import close, open_private, replace_file, storing
 from .locks import hold, me
 from .session_file import SessionFile
 from .tail import forwards, read_at
@@ -64,7 +64,7 @@ def repair(log: SessionFile) -> Repair:
                 return Repair(tuple(healed))
             original = _put_in_place(fd, size, found, log)
         finally:
-            os.close(fd)
+            close(fd)
     moved = [problem for *_, problem in found.bad]
     return Repair((*moved, *healed), tuple(found.gaps), original)
 

@@ -15,7 +15,7 @@ from clew.core.store import Flight, InFlight, Problem, Waiting
 
 from . import inflight
 from .append import append_line, last_line
-from .files import make_folder, open_to_read, storing
+from .files import close, make_folder, open_to_read, storing
 from .locks import hold, me
 from .tail import backwards, forwards, line_number, whole_lines
 
@@ -39,7 +39,7 @@ class SessionFile:
 
     def exists(self) -> bool:
         """Tell whether the session has a line, or a run in flight."""
-        with suppress(OSError):
+        with storing("read", self.location), suppress(FileNotFoundError, NotADirectoryError):
             if os.stat(self.location, follow_symlinks=False).st_size:
                 return True
         return inflight.any_record(self._flights)
@@ -151,7 +151,7 @@ class SessionFile:
             with storing("read", self.location):
                 yield fd, whole_lines(fd)
         finally:
-            os.close(fd)
+            close(fd)
 
     def _decoded(self, raw: bytes, number: Callable[[], int]) -> Line | None:
         try:

@@ -771,6 +771,58 @@ def test_a_read_error_is_a_store_error(session: Session, monkeypatch: pytest.Mon
             read()
 
 
+def failing(*_: Any, **__: Any) -> Any:
+    raise OSError(errno.EIO, "Input/output error")
+
+
+@pytest.mark.parametrize("call", ["stat", "fstat", "open", "pread"])
+def test_a_session_that_cannot_be_read_is_not_taken_for_none(
+    session: Session, monkeypatch: pytest.MonkeyPatch, call: str
+) -> None:
+    told = pytest.raises(StoreError, match=r"cannot read .*Input/output")
+    with told, monkeypatch.context() as patch:
+        patch.setattr(os, call, failing)
+        session.log.exists() and session.log.last()
+
+
+def test_a_record_that_cannot_be_locked_is_told(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.log.begin(intent(session.log, "new")).stranded()
+    monkeypatch.setattr("filelock.lock_descriptor", failing)
+    with pytest.raises(StoreError, match=r"cannot recover .*Input/output"):
+        session.log.recover()
+
+
+def test_a_record_that_cannot_be_read_now_is_told_and_kept(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session.log.begin(intent(session.log, "new")).stranded()
+    monkeypatch.setattr(os, "pread", failing)
+    for read in (session.log.in_flight, session.log.recover):
+        with pytest.raises(StoreError, match="Input/output"):
+            read()
+    assert len(records(session)) == 1
+
+
+def test_a_complaint_about_the_closing_of_files_loses_no_answer(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    close = os.close
+
+    def complain(fd: int) -> None:
+        close(fd)
+        failing()
+
+    monkeypatch.setattr(os, "close", complain)
+    with session.log.turn("new", AT_ONCE):
+        flight = session.log.begin(intent(session.log, "new"))
+        assert add_run(session.log, "new")["seq"] == 4
+        flight.landed()
+    assert session.log.recover() == []
+    assert session.numbers() == [1, 2, 3, 4]
+
+
 def test_a_run_that_cannot_be_recorded_does_not_begin(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
