@@ -19,6 +19,8 @@ from .session_file import SessionFile
 from .used import LastUsed
 
 _SUFFIX = ".jsonl"
+_ABOVE_RUNS = 3
+"""Folders between the claims' and the store's own: they have to be safe, too."""
 
 
 class JsonlStore:
@@ -80,7 +82,7 @@ class JsonlStore:
     ) -> Iterator[Claim]:
         """Have a caller's run id to oneself, and learn which session it belongs to."""
         folder = os.path.join(self._folder(user_id), ".runs")
-        make_folder(folder)
+        make_folder(folder, parents=_ABOVE_RUNS)
         path = os.path.join(folder, digest(run_id))
         with hold(f"{path}.lock", f"run {run_id}", waiting, me(run_id)):
             claim = _claimed(path, run_id)

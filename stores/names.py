@@ -17,6 +17,8 @@ from .files import make_folder, read_small, replace_file, storing, sync_folder
 from .locks import hold
 
 _LOCK_SECONDS = 60.0
+_ABOVE = 4
+"""Folders between the index's and the store's own: they have to be safe, too."""
 Scan = Callable[[str | None], Iterator[tuple[str, str]]]
 """Yields `(session id, name)` of this session if it is named; of every named one for None."""
 
@@ -74,7 +76,7 @@ class NameIndex:
 
     @contextmanager
     def _locked(self, waiting: Waiting) -> Iterator[None]:
-        make_folder(self._folder)
+        make_folder(self._folder, parents=_ABOVE)
         with hold(os.path.join(self._folder, "lock"), "the name index", waiting):
             yield
 

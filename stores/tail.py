@@ -1,6 +1,7 @@
 """Raw lines of a file, from its end or from its beginning, only as far as somebody reads.
 
-A line is what a newline ends: bytes after the last one are not there yet.
+A line is what a newline ends: bytes after the last one are not there yet. Only they are ever cut
+off, when a torn end is moved aside, which may happen while somebody reads.
 """
 
 import os
@@ -75,10 +76,7 @@ def end_of_lines(fd: int, size: int) -> int:
 
 
 def whole_lines(fd: int) -> int:
-    """Return the offset after the last newline: what is before it never changes.
-
-    What is behind it may be moved aside by another process at any moment.
-    """
+    """Return the offset after the last newline: what is before it never changes."""
     while True:
         size = os.fstat(fd).st_size
         try:

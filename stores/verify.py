@@ -13,9 +13,9 @@ from clew.core.session import Tip, fold, tip_after
 from clew.core.state import same
 from clew.core.store import Problem
 
-from .files import open_to_read
+from .files import close, open_to_read
 from .session_file import SessionFile
-from .tail import end_of_lines, forwards
+from .tail import forwards, whole_lines
 
 Gap = tuple[int, int]
 """The seq before and after lines that are missing."""
@@ -27,17 +27,17 @@ def verify(log: SessionFile) -> Iterator[Problem]:
     if fd is None:
         return
     try:
-        size = os.fstat(fd).st_size
+        size = whole_lines(fd)
         checker = _Checker(log, known_gaps(fd, size))
         for number, raw in forwards(fd, size):
             for reason in checker.reasons(raw):
                 yield Problem(log.location, number, reason)
-        torn = size - end_of_lines(fd, size)
-        if torn:
+        torn = os.fstat(fd).st_size - size
+        if torn and whole_lines(fd) == size:
             reason = f"a torn end of {torn} bytes: the next write moves it aside"
             yield Problem(log.location, checker.count + 1, reason)
     finally:
-        os.close(fd)
+        close(fd)
 
 
 def known_gaps(fd: int, size: int) -> set[Gap]:
