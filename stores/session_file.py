@@ -39,7 +39,7 @@ class SessionFile:
 
     def exists(self) -> bool:
         """Tell whether the session has a line, or a run in flight."""
-        with storing("read", self.location), suppress(FileNotFoundError, NotADirectoryError):
+        with storing("read", self.location), suppress(FileNotFoundError):
             if os.stat(self.location, follow_symlinks=False).st_size:
                 return True
         return inflight.any_record(self._flights)

@@ -231,6 +231,31 @@ def test_a_home_that_is_a_file_is_exit_74(clew: Clew, model: str) -> None:
     assert clew.home.read_text() == "mine"
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("history",),
+        ("history", "-s", "s"),
+        ("state",),
+        ("state", "-s", "s"),
+        ("continue", "hi"),
+        ("sessions", "list"),
+        ("sessions", "show", "s"),
+        ("sessions", "path"),
+        ("sessions", "verify", "--all"),
+        ("metrics",),
+        ("metrics", "--all"),
+    ],
+    ids=" ".join,
+)
+def test_reading_from_a_home_that_is_a_file_is_exit_74(
+    clew: Clew, command: tuple[str, ...]
+) -> None:
+    clew.home.parent.mkdir(parents=True)
+    clew.home.write_text("mine")
+    check_one_line(clew(*command, code=74))
+
+
 def test_a_home_in_which_nothing_can_be_made_is_exit_74(clew: Clew, model: str) -> None:
     check_one_line(clew("--home", "/dev/null/clew", "run", "-q", "-m", model, "hi", code=74))
 
@@ -270,6 +295,27 @@ def test_a_broken_recording_is_one_line(clew: Clew) -> None:
     (clew.cwd / "broken.jsonl").write_text("{\n")
     result = clew("run", "-q", "-m", "replay:broken.jsonl", "hi", code=2)
     check_one_line(result)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        '{"input": 1, "content": "x"}',
+        '{"input": null, "content": "x"}',
+        '{"input": [], "content": "x"}',
+        '{"content": "x"}',
+        '{"input": "hi", "content": 1}',
+        '{"input": "hi", "content": null}',
+        '{"input": "hi", "content": {"text": "x"}}',
+        '{"input": "hi"}',
+    ],
+)
+def test_a_recording_whose_input_or_content_is_no_text_is_one_line(clew: Clew, record: str) -> None:
+    (clew.cwd / "broken.jsonl").write_text('{"input": "a", "content": "b"}\n' + record + "\n")
+    result = clew("run", "-q", "-m", "replay:broken.jsonl", "-s", "s", "hi", code=2)
+    check_one_line(result)
+    assert "broken.jsonl:2 has no " in result.err
+    assert not clew.home.exists()
 
 
 @pytest.mark.parametrize(
