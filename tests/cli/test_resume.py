@@ -106,6 +106,22 @@ def test_a_run_found_dead_is_stored_as_interrupted_and_gone_on_with(clew: Clew, 
     assert (line["resumes"], line["content"], line["input"]) == ("d", "answer two", "two")
 
 
+@pytest.mark.parametrize("option", ["--dry-run", "--no-store"])
+@pytest.mark.parametrize("resume", ["--resume", "--resume=d"])
+def test_a_run_found_dead_can_be_tried_without_a_trace(
+    clew: Clew, model: str, option: str, resume: str
+) -> None:
+    clew("run", "-m", model, "-s", "s", "one")
+    dead_run(clew)
+    before = {path: path.read_bytes() for path in clew.home.rglob("*") if path.is_file()}
+    shown = clew("continue", "-s", "s", resume, option, "--json").json
+    asked = [m["content"] for m in shown["messages"] if m["role"] == "user"]
+    assert asked[-1] == "two"
+    assert {path: path.read_bytes() for path in clew.home.rglob("*") if path.is_file()} == before
+    if option == "--no-store":
+        assert (shown["resumes"], shown["content"], shown["seq"]) == ("d", "answer two", None)
+
+
 def test_a_run_id_found_dead_goes_on_with_the_same_command(clew: Clew, model: str) -> None:
     clew("run", "-m", model, "-s", "s", "one")
     dead_run(clew)

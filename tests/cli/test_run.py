@@ -255,6 +255,14 @@ def test_too_many_tokens_are_exit_5_and_the_model_is_not_asked(clew: Clew, model
     assert "--max-total-tokens" in result.err
 
 
+def test_an_input_that_was_not_recorded_is_no_request(clew: Clew, model: str) -> None:
+    line = clew("run", "-m", model, "--json", "unheard of", code=3).json
+    assert (line["status"], line["error"]["kind"]) == ("ERROR", "replay_miss")
+    for totals in (line["metrics"], line["total_metrics"], line["session_metrics"]):
+        assert (totals["requests"], totals["total_tokens"]) == (0, 0)
+    assert line["metrics"]["details"] == []
+
+
 def test_no_store_leaves_no_file(clew: Clew, model: str) -> None:
     line = clew("run", "-m", model, "-s", "s", "--no-store", "--run-id", "r", "--json", "hi").json
     assert line["seq"] is None

@@ -120,6 +120,21 @@ def test_a_bad_run_id_is_exit_2(clew: Clew, model: str, run_id: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("claim", ["", "{", "[]", '{"run_id": "other", "session_id": "s"}'])
+def test_a_claim_that_cannot_be_read_is_exit_65_and_nothing_is_asked(
+    clew: Clew, model: str, claim: str
+) -> None:
+    clew("run", "-m", model, "--run-id", "r", "one")
+    before = clew.session_file("r").read_bytes()
+    [path] = (p for p in clew.home.rglob(".runs/*") if p.suffix != ".lock")
+    path.write_text(claim)
+    result = clew("run", "-m", model, "--run-id", "r", "one", code=65)
+    assert result.out == ""
+    assert str(path) in result.err
+    assert clew.session_file("r").read_bytes() == before
+    assert path.read_text() == claim
+
+
 def test_while_it_runs_the_same_call_waits_and_gets_the_same_line(
     clew: Clew, provider: Provider
 ) -> None:

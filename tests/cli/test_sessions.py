@@ -166,6 +166,14 @@ def test_path_prints_where_the_lines_are(three: Clew) -> None:
     assert three("sessions", "path", "c").out == f"{three.session_file('c')}\n"
 
 
+@pytest.mark.parametrize("command", ["path", "show", "rename"])
+def test_an_empty_session_is_a_usage_error_and_never_the_last_one(
+    three: Clew, command: str
+) -> None:
+    result = three("sessions", command, "", *(["name"] if command == "rename" else []), code=2)
+    assert result.out == ""
+
+
 def test_the_last_line_of_the_path_is_what_jq_reads(three: Clew) -> None:
     last = three.shell('tail -n 1 "$(clew sessions path c)"').out
     assert jq(".content", last, "-r") == "answer two\n"

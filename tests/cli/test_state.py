@@ -1,6 +1,7 @@
 """`clew state`."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -123,6 +124,34 @@ def test_set_changes_one_position_of_a_list(session: Clew) -> None:
 def test_set_appends_to_a_list(session: Clew, path: str) -> None:
     session("state", "-s", "s", "set", f"{path}=c")
     assert state(session)["tags"] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(("old", "new"), [("1", "true"), ("1", "1.0"), ("[0]", "[false]")])
+def test_values_that_only_python_takes_for_the_same_are_a_change(
+    session: Clew, old: str, new: str
+) -> None:
+    session("state", "-s", "s", "set", f"a:={old}")
+    session("state", "-s", "s", "set", f"a:={new}")
+    assert json.dumps(state(session)["a"]) == new
+    assert len(session.stored("s")) == 3
+
+
+@pytest.mark.parametrize("join", [".".join, lambda parts: "/" + "/".join(parts)])
+@pytest.mark.parametrize("command", ["get", "set", "unset"])
+@pytest.mark.parametrize("parts", [101, 20_000])
+def test_a_path_of_more_than_a_hundred_parts_is_a_usage_error(
+    session: Clew, join: Callable[[list[str]], str], command: str, parts: int
+) -> None:
+    path = join(["a"] * parts)
+    result = session("state", "-s", "s", command, path + ("=1" if command == "set" else ""), code=2)
+    assert f"the path has {parts} parts; 100 is the most" in result.err
+    assert len(session.stored("s")) == 1
+
+
+def test_a_path_of_a_hundred_parts_is_set_and_read_again(session: Clew) -> None:
+    path = ".".join(["a"] * 100)
+    session("state", "-s", "s", "set", f"{path}=deep")
+    assert session("state", "-s", "s", "get", "-r", path).out == "deep\n"
 
 
 def test_set_to_null_removes(session: Clew) -> None:
@@ -326,6 +355,13 @@ def test_create_leaves_what_is_there(session: Clew) -> None:
 def test_create_by_name_names_the_new_session(clew: Clew) -> None:
     clew("state", "-s", "@trip", "set", "--create", "a=1", "--if-seq", "0")
     assert clew("state", "-s", "@trip").json == {"a": "1"}
+
+
+def test_create_by_name_prints_the_seq_of_the_last_line_it_wrote(clew: Clew) -> None:
+    printed = clew("state", "set", "--create", "-s", "@new", "--json", "a=1").json
+    last = clew.stored(printed["session_id"])[-1]
+    assert printed == {"session_id": last["session_id"], "seq": 2, "session_state": {"a": "1"}}
+    assert last["seq"] == 2
 
 
 def test_a_change_that_fails_creates_no_session(clew: Clew) -> None:

@@ -30,6 +30,16 @@ def wrong(**fields: Any) -> bytes:
     return json.dumps(sealed(run_draft("r1")) | fields).encode()
 
 
+def with_details(details: Any) -> dict[str, Any]:
+    metrics: dict[str, Any] = run_draft("r1").fields["metrics"]
+    return metrics | {"details": details}
+
+
+def without(key: str) -> bytes:
+    line = sealed(run_draft("r1"))
+    return json.dumps({k: v for k, v in line.items() if k != key}).encode()
+
+
 @given(ANY_TEXT)
 def test_any_text_comes_back(text: str) -> None:
     line = sealed(run_draft("r1"))
@@ -101,6 +111,13 @@ def test_no_beginning_of_a_line_is_a_line(length: int) -> None:
         (wrong(session_metrics={}), "'session_metrics'"),
         (wrong(messages=[{"role": "user"}]), "'messages'"),
         (wrong(error={}), "'error'"),
+        (wrong(total_metrics=1), "'total_metrics'"),
+        (wrong(total_metrics={}), "'total_metrics'"),
+        (wrong(total_metrics=None), "'total_metrics'"),
+        (wrong(metrics=with_details(1)), "'metrics'"),
+        (wrong(metrics=with_details([1])), "'metrics'"),
+        (wrong(metrics=with_details(None)), "'metrics'"),
+        (without("data"), "'data'"),
     ],
 )
 def test_damage_says_what_is_wrong(raw: bytes, reason: str) -> None:
