@@ -6,10 +6,12 @@ makes the published JSON Schema, and the strict check of `verify`, from these sa
 
 import json
 import math
+import re
 from typing import Any, Literal, NoReturn, NotRequired, cast, get_args
 
 from .errors import DamagedError, ErrorRecord
 from .messages import Message
+from .text import storable
 from .typed import TypedDict
 from .usage import RunMetrics, SessionMetrics, Totals
 
@@ -151,15 +153,12 @@ def encode(line: Line) -> bytes:
 def decode(raw: bytes) -> Line:
     """Return the line that these bytes are; raise DamagedError, with the reason, if they are none.
 
-    Unknown keys and unknown types are kept: what a later version wrote can be read.
+    Unknown keys and unknown types are kept: what a later version wrote can be read. Half a
+    character is read as U+FFFD, as jq does: no model takes it, and no line can carry it on.
     """
-    try:
-        line = json.loads(raw.decode("utf-8"), parse_constant=_no_number, parse_float=_finite)
-    except RecursionError:
-        raise DamagedError("nested too deeply") from None
-    except ValueError as error:
-        reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else f"not JSON: {error}"
-        raise DamagedError(reason) from None
+    line = _loads(raw)
+    if _HALF.search(raw):
+        line = json.loads(storable(json.dumps(line, ensure_ascii=False)))
     if not isinstance(line, dict):
         raise DamagedError("not a JSON object")
     _check(line, _LINE)
@@ -167,6 +166,37 @@ def decode(raw: bytes) -> Line:
         _check(line, _RUN)
         _check(dict.fromkeys(_OPTIONS) | line["options"], _OPTIONS)
     return cast(Line, line)
+
+
+def has_half_characters(raw: bytes) -> bool:
+    """Tell whether the text of a line has a lone surrogate, which is no text."""
+    if not _HALF.search(raw):
+        return False
+    text = json.dumps(_loads(raw), ensure_ascii=False)
+    return storable(text) != text
+
+
+def _loads(raw: bytes) -> Any:
+    try:
+        value = json.loads(raw.decode("utf-8"), parse_constant=_no_number, parse_float=_finite)
+    except RecursionError:
+        raise DamagedError("nested too deeply") from None
+    except ValueError as error:
+        reason = "not UTF-8" if isinstance(error, UnicodeDecodeError) else f"not JSON: {error}"
+        raise DamagedError(reason) from None
+    if raw.count(b"{") + raw.count(b"[") > _DEEPEST and _is_too_deep(value):
+        raise DamagedError("nested too deeply")
+    return value
+
+
+def _is_too_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(_DEEPEST):
+        inner = (list(one.values()) if isinstance(one, dict) else one for one in level)
+        level = [item for items in inner for item in items if isinstance(item, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def _no_number(name: str) -> NoReturn:
@@ -194,11 +224,18 @@ def _fits(value: Any, shape: Any) -> bool:
         return isinstance(value, list) and all(_fits(item, shape[0]) for item in value)
     if isinstance(shape, tuple):
         return any(_fits(value, one) for one in shape)
+    if shape in (int, float):
+        return type(value) is shape and abs(value) <= _LARGEST
     return shape is object or type(value) is shape
 
 
 _NULL = type(None)
-_TOTALS = {
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_DEEPEST = 200
+"""Levels: what is written has at most half of them, and no reader fails at so many."""
+_LARGEST = 2**53
+"""Of a count or time: any reader of JSON has it exactly, and sums do not overflow."""
+_USED = {
     "input_tokens": int,
     "output_tokens": int,
     "total_tokens": int,
@@ -206,11 +243,10 @@ _TOTALS = {
     "cache_write_tokens": int,
     "reasoning_tokens": int,
     "cost": (float, int, _NULL),
-    "cost_unknown": int,
-    "requests": int,
     "duration": (float, int),
     "estimated": bool,
 }
+_TOTALS = {**_USED, "cost_unknown": int, "requests": int}
 _ERROR = {"kind": str, "message": str, "hint": (str, _NULL), "exit_code": int}
 # What is read of a line without asking; the rest may be anything.
 _LINE = {
@@ -240,7 +276,7 @@ _RUN = {
     "history": {"first_seq": (int, _NULL), "last_seq": (int, _NULL), "left_out": int},
     "error": (_NULL, _ERROR),
     "data": object,
-    "metrics": {**_TOTALS, "details": [dict]},
+    "metrics": {**_TOTALS, "details": [{**_USED, "model": str}]},
     "total_metrics": _TOTALS,
     "options": dict,
 }

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterator
 
 from clew.core.errors import DamagedError
-from clew.core.lines import VERSION, Line, decode
+from clew.core.lines import VERSION, Line, decode, has_half_characters
 from clew.core.session import Tip, fold, tip_after
 from clew.core.state import same
 from clew.core.store import Problem
@@ -81,6 +81,8 @@ class _Checker:
             yield f"a line of session {line['session_id']!r} of user {line['user_id']!r}"
             return
         else:
+            if has_half_characters(raw):
+                yield "half a character (a lone surrogate) in its text"
             yield from self._wrong_with(line)
         self._tip = tip_after(line)
 

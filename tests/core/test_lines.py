@@ -12,7 +12,8 @@ from clew.core.lines import Line, RunLine, decode, encode
 from clew.core.session import Draft, StateChange
 from tests.stores.made import run_draft, sealed, state_line
 
-ANY_TEXT = st.text(st.characters(), max_size=20)
+ANY_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
+HALVES = st.text(st.sampled_from("ab\N{GRINNING FACE}\ud83d\udbff\udc00\udfff"), max_size=9)
 NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 VALUES = st.recursive(
     st.none() | st.booleans() | ANY_TEXT | NUMBERS,
@@ -40,6 +41,16 @@ def without(key: str) -> bytes:
     return json.dumps({k: v for k, v in line.items() if k != key}).encode()
 
 
+def nested(levels: int) -> bytes:
+    """A line of so many objects and lists inside one another."""
+    raw = encode(line_with({"deep": 1}))
+    return raw.replace(b'"deep":1', b'"deep":' + b"[" * (levels - 2) + b"]" * (levels - 2))
+
+
+def counted(**totals: Any) -> dict[str, Any]:
+    return sealed(run_draft("r1"))["session_metrics"] | totals
+
+
 @given(ANY_TEXT)
 def test_any_text_comes_back(text: str) -> None:
     line = sealed(run_draft("r1"))
@@ -53,6 +64,19 @@ def test_any_text_comes_back(text: str) -> None:
 def test_any_state_comes_back(state: dict[str, Any]) -> None:
     line = line_with(state)
     assert decode(encode(line)) == line
+
+
+@given(HALVES)
+def test_half_a_character_is_read_as_one_that_everybody_takes(text: str) -> None:
+    read = line_with({"text": text, text: 1})
+    state = decode(encode(read))["session_state"]
+    whole = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    assert state == {"text": whole, whole: 1}
+
+
+def test_the_deepest_line_that_is_read_can_be_written_again() -> None:
+    raw = nested(200)
+    assert encode(decode(raw)) == raw
 
 
 @given(OBJECTS)
@@ -103,6 +127,11 @@ def test_no_beginning_of_a_line_is_a_line(length: int) -> None:
         (b'{"v":1e999}', "not JSON"),
         (b'{"v":' + b"9" * 5000 + b"}", "not JSON"),
         (b"[" * 200_000, "nested too deeply"),
+        (nested(201), "nested too deeply"),
+        (wrong(seq=10**4000), "'seq'"),
+        (wrong(session_metrics=counted(input_tokens=10**30)), "'session_metrics'"),
+        (wrong(session_metrics=counted(cost=10**400)), "'session_metrics'"),
+        (wrong(session_metrics=counted(duration=1.7e308)), "'session_metrics'"),
         (b"{}", "'v' is missing"),
         (wrong(seq=True), "'seq'"),
         (wrong(seq="1"), "'seq'"),
