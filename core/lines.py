@@ -230,7 +230,10 @@ def _fits(value: Any, shape: Any) -> bool:
 
 
 _NULL = type(None)
-_HALF = re.compile(rb"\\u[dD][89a-fA-F]")
+_HALF = re.compile(
+    rb"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]", re.DOTALL
+)
+"""Finds every surrogate without its other half, and at times one that has it."""
 _DEEPEST = 200
 """Levels: what is written has at most half of them, and no reader fails at so many."""
 _LARGEST = 2**53

@@ -5,11 +5,13 @@ Nothing here follows, blocks on, or writes to such a thing.
 """
 
 import fcntl
+import json
 import os
 import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 from clew.core.errors import StoreError
 
@@ -179,6 +181,14 @@ def replace_file(
         raise
     if durable:
         sync_folder(os.path.dirname(path))
+
+
+def parse_small(raw: bytes) -> Any:
+    """Return the JSON value of these bytes; None if they are none."""
+    try:
+        return json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
 
 
 def read_small(path: str) -> bytes:

@@ -20,12 +20,30 @@ from clew.core.lines import RunLine, decode, encode
 from clew.core.session import Tip, seal
 from clew.core.store import InFlight
 
-from .files import close, make_folder, open_private, open_to_read, storing, sync_folder, write_all
+from .files import (
+    close,
+    make_folder,
+    open_private,
+    open_to_read,
+    parse_small,
+    storing,
+    sync_folder,
+    write_all,
+)
 from .locks import is_still
 
 FOLDER = ".inflight"
 _SUFFIX = ".part"
 _AFTER_ID = "~"
+_UNREADABLE = (
+    LookupError,
+    TypeError,
+    ValueError,
+    AttributeError,
+    ArithmeticError,  # a number without end
+    RecursionError,
+)
+"""What a record of any shape makes the code raise that reads it."""
 
 
 def stem(folder: str, session_id: str) -> str:
@@ -148,7 +166,7 @@ def read_record(fd: int) -> tuple[RunLine, int] | None:
         intent, after = cast(RunLine, notes[0]["intent"]), int(notes[0]["after"])
         run = interrupted_line(intent, notes[1:])
         _try_to_store(run)
-    except (LookupError, TypeError, ValueError, AttributeError, DamagedError):
+    except (*_UNREADABLE, DamagedError):
         return None
     return run, after
 
@@ -188,8 +206,5 @@ def _encode(note: dict[str, Any]) -> bytes:
 
 
 def _decode(raw: bytes) -> dict[str, Any] | None:
-    try:
-        note = json.loads(raw)
-    except (ValueError, RecursionError):
-        return None
+    note = parse_small(raw)
     return note if isinstance(note, dict) else None

@@ -12,7 +12,7 @@ from clew.core.session import name_draft, tip_after
 from clew.core.store import Claim, SessionLog, Waiting
 
 from . import inflight
-from .files import make_folder, read_small, replace_file, storing
+from .files import make_folder, parse_small, read_small, replace_file, storing
 from .locks import hold, me
 from .names import NameIndex
 from .session_file import SessionFile
@@ -143,12 +143,10 @@ def _claimed(path: str, run_id: str) -> Claim | None:
     """
     if not os.path.lexists(path):
         return None
-    try:
-        claim = json.loads(read_small(path))
+    claim = parse_small(read_small(path))
+    with suppress(LookupError, TypeError, ValueError, ArithmeticError):
         if claim["run_id"] == run_id:
             return Claim(str(claim["session_id"]), False, int(claim.get("after", 0)))
-    except (ValueError, LookupError, TypeError):
-        pass
     raise DamagedError(
         f"{path} cannot be read: it says where run {run_id!r} belongs",
         hint="look for the run with `clew history`; delete the file to have the run made again",

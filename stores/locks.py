@@ -13,13 +13,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from typing import Any
 
 from clew.core.clock import now
 from clew.core.errors import BusyError
 from clew.core.store import Holder, Waiting
 
-from .files import close, open_private, storing, write_all
+from .files import close, open_private, parse_small, storing, write_all
 
 _EAGER_SECONDS = 0.2
 _EAGER_POLL = 0.005
@@ -99,7 +98,7 @@ def read_holder(path: str) -> Holder:
     """Return who has the lock, as far as it is written down."""
     try:
         with open(path, "rb") as file:
-            known: Any = json.loads(file.read(4096))
+            known = parse_small(file.read(4096))
         return Holder(known["pid"], known["host"], known["run_id"], known["since"])
-    except (OSError, ValueError, LookupError, TypeError):
+    except (OSError, LookupError, TypeError):
         return Holder()

@@ -9,11 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from clew.core.errors import BusyError, ConflictError, StoreError
-from clew.core.ids import digest
+from clew.core.ids import digest, is_session_id
 from clew.core.store import Waiting
 from clew.core.text import one_spelling
 
-from .files import make_folder, read_small, replace_file, storing, sync_folder
+from .files import make_folder, parse_small, read_small, replace_file, storing, sync_folder
 from .locks import hold
 
 _LOCK_SECONDS = 60.0
@@ -21,6 +21,10 @@ _ABOVE = 4
 """Folders between the index's and the store's own: they have to be safe, too."""
 Scan = Callable[[str | None], Iterator[tuple[str, str]]]
 """Yields `(session id, name)` of this session if it is named; of every named one for None."""
+
+
+class _NoIndex(Exception):
+    """The index is not there, or an entry of it is damaged."""
 
 
 class NameIndex:
@@ -33,19 +37,19 @@ class NameIndex:
     def session(self, name: str) -> str | None:
         """Return the session of this name."""
         name = one_spelling(name)
-        if not self._made():
-            return next(
-                (session for session, known in self._scan(None) if one_spelling(known) == name),
-                None,
-            )
-        session = self._read("name", name)
-        return session if session is not None and self.name(session) == name else None
+        try:
+            session = self._read("name", name)
+            return session if session is not None and self.name(session) == name else None
+        except _NoIndex:
+            named = self._scan(None)
+            return next((session for session, own in named if one_spelling(own) == name), None)
 
     def name(self, session: str) -> str | None:
         """Return the name of this session."""
-        if not self._made():
+        try:
+            return self._read("session", session)
+        except _NoIndex:
             return next((name for _, name in self._scan(session)), None)
-        return self._read("session", session)
 
     def give(self, session: str, name: str, store: Callable[[str], None]) -> None:
         """Name a session, its line written by `store`; raise ConflictError if it is taken."""
@@ -107,8 +111,20 @@ class NameIndex:
             replace_file(path, json.dumps({"key": key, "value": value}).encode())
 
     def _read(self, kind: str, key: str) -> str | None:
-        try:
-            entry = json.loads(read_small(self._path(kind, key)) or b"{}")
-            return str(entry["value"]) if entry["key"] == key else None
-        except (ValueError, LookupError, TypeError):
+        """Return an entry's value; raise _NoIndex where the index cannot say."""
+        if not self._made():
+            raise _NoIndex
+        path = self._path(kind, key)
+        if not os.path.lexists(path):
             return None
+        entry = parse_small(read_small(path))
+        with suppress(LookupError, TypeError):
+            value = entry["value"]
+            if entry["key"] == key and isinstance(value, str) and _may_be(kind, value):
+                return value
+        raise _NoIndex
+
+
+def _may_be(kind: str, value: str) -> bool:
+    """Tell whether a value is what such an entry holds: what a file says never becomes a path."""
+    return kind != "name" or is_session_id(value)
