@@ -8,8 +8,10 @@ broke off for a whole answer.
 import logging
 import os
 import re
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -22,12 +24,14 @@ from .errors import (
     RateLimited,
     RequestRefused,
 )
+from .history import tokens_of
 from .model import ModelReply, ModelRequest, Price
-from .text import redact
-from .usage import Usage, no_usage
+from .text import redact, storable
+from .usage import Usage, estimate_tokens, no_usage
 
 _SILENCE_SECONDS = 300.0
 _LONGEST_MESSAGE = 300
+_MOST_TOKENS = 10**9
 _PREFIX = re.compile(r"^(?:litellm\.)?\w*(?:Error|Exception|Timeout)\s*(?::|-)\s*")
 _SUFFIX = re.compile(
     r" Original exception: |, Received response - | Traceback \(most recent call last\)"
@@ -158,11 +162,30 @@ class LitellmModel:
     def ask(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
         """Send one request, exactly once."""
         litellm = _litellm()
+        heard: list[str] = []
+
+        def hear(text: str) -> None:
+            heard.append(text)
+            on_text(text)
+
         with self._border():
             response = litellm.completion(**self._arguments(request))
-        if request.stream:
-            return self._streamed(response, on_text)
-        return self._whole(response, on_text)
+        reply = (self._streamed if request.stream else self._whole)(response, hear)
+        if reply.usage["estimated"]:
+            return replace(reply, usage=self._estimated(request, "".join(heard)))
+        return reply
+
+    def _estimated(self, request: ModelRequest, text: str) -> Usage:
+        """Return the usage of an answer whose provider reported none, or none that can be."""
+        sent, out = tokens_of(request.messages), estimate_tokens(text)
+        return {
+            **no_usage(),
+            "input_tokens": sent,
+            "output_tokens": out,
+            "total_tokens": sent + out,
+            "cost": self.price.input * sent + self.price.output * out if self.price else None,
+            "estimated": True,
+        }
 
     @contextmanager
     def _border(self) -> Iterator[None]:
@@ -211,7 +234,8 @@ class LitellmModel:
         if stream.received_finish_reason is None:
             raise ProviderDown("the answer broke off: the stream ended without a finish reason")
         reported = any(getattr(chunk, "usage", None) for chunk in stream.chunks)
-        return ModelReply(stream.received_finish_reason, self._usage(usage, reported), resolved)
+        reason = _text(stream.received_finish_reason)
+        return ModelReply(reason, self._usage(usage, reported), _text(resolved))
 
     def _whole(self, response: Any, on_text: Callable[[str], None]) -> ModelReply:
         with self._border():
@@ -223,29 +247,33 @@ class LitellmModel:
         on_text(text)
         reported = bool(usage and usage.total_tokens)
         resolved = self._resolved or response.model
-        return ModelReply(choice.finish_reason, self._usage(usage, reported), resolved)
+        return ModelReply(
+            _text(choice.finish_reason), self._usage(usage, reported), _text(resolved)
+        )
 
     def _usage(self, usage: Any, reported: bool) -> Usage:
-        if usage is None:
-            return {**no_usage(), "cost": self._cost(None), "estimated": True}
-        sent = getattr(usage, "prompt_tokens_details", None)
+        """Return the usage as reported; `estimated` where it has to be estimated."""
+        sent, out = (_count(usage, name) for name in ("prompt_tokens", "completion_tokens"))
+        if not reported or sent is None or out is None:
+            return {**no_usage(), "estimated": True}
+        details = getattr(usage, "prompt_tokens_details", None)
         written = getattr(usage, "completion_tokens_details", None)
         return {
-            "input_tokens": usage.prompt_tokens or 0,
-            "output_tokens": usage.completion_tokens or 0,
-            "total_tokens": (usage.prompt_tokens or 0) + (usage.completion_tokens or 0),
-            "cache_read_tokens": getattr(sent, "cached_tokens", None) or 0,
-            "cache_write_tokens": getattr(usage, "cache_creation_input_tokens", None) or 0,
-            "reasoning_tokens": getattr(written, "reasoning_tokens", None) or 0,
+            "input_tokens": sent,
+            "output_tokens": out,
+            "total_tokens": sent + out,
+            "cache_read_tokens": _count(details, "cached_tokens") or 0,
+            "cache_write_tokens": _count(usage, "cache_creation_input_tokens") or 0,
+            "reasoning_tokens": _count(written, "reasoning_tokens") or 0,
             "cost": self._cost(usage),
-            "estimated": not reported,
+            "estimated": False,
         }
 
     def _cost(self, usage: Any) -> float | None:
         """Return what a call cost; None where the price is not known."""
         if self._own_price is not None:
             return 0.0
-        if usage is None or self.price is None:
+        if self.price is None:
             return None
         try:
             costs = _litellm().cost_per_token(model=self._name, usage_object=usage)
@@ -263,8 +291,19 @@ class LitellmModel:
             ours, hint = NotAllowed, _KEY_HINT
         if self._key:
             text = text.replace(self._key, "[redacted]")
-        reason = _reason(redact(text)) or type(error).__name__
+        reason = _reason(redact(storable(text))) or type(error).__name__
         return ours(f"{self.name}: {reason}", hint=hint, retry_after=_retry_after(error))
+
+
+def _text(value: Any) -> str | None:
+    """Return a word of the provider's as text; None for what is none."""
+    return storable(value) if isinstance(value, str) else None
+
+
+def _count(usage: Any, name: str) -> int | None:
+    """Return a count of tokens; None for one that cannot be: some providers report nonsense."""
+    count = getattr(usage, name, None) or 0
+    return count if isinstance(count, int) and 0 <= count <= _MOST_TOKENS else None
 
 
 def _class_for(names: list[str], status: Any) -> type[ModelError]:
@@ -313,6 +352,7 @@ def _litellm() -> Any:
     import litellm
 
     litellm.suppress_debug_info = True
+    litellm.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize  # "ha" a hundred times is an answer, too
     litellm.telemetry = False
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
