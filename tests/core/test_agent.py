@@ -2,13 +2,15 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from clew.core import Agent
 from clew.core.agent import Invocation
-from clew.core.errors import ClewError, ProviderDown, UsageError
+from clew.core.errors import ClewError, ConflictError, ProviderDown, UsageError
 from clew.core.exchange import Limits
 from clew.core.model import ModelReply, ModelRequest
 from clew.stores.memory import MemoryStore
@@ -89,3 +91,45 @@ def test_only_the_answer_that_broke_off_last_is_asked_for_again() -> None:
         how = Invocation(store=store, session_id="s", resume=run.run_id)
         run = agent.invoke(prompt, how)
     assert model.sent == [["first"], ["first", "part 1", "second"], ["first", "part 1", "second"]]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"user_id": ""},
+        {"user_id": "a\nb"},
+        {"run_id": ""},
+        {"run_id": "a\nb"},
+        {"session_state": {"a": float("nan")}},
+        {"files": ["a\0b"]},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_stored_is_refused(agent: Agent, wrong: dict[str, Any]) -> None:
+    store = MemoryStore()
+    with pytest.raises(UsageError):
+        agent.run("hi", session_id="s", store=store, **wrong)
+    assert not store.session("s", "default").exists()
+
+
+@pytest.mark.parametrize("prompt", ["", " \n"])
+def test_an_empty_prompt_is_refused(agent: Agent, prompt: str) -> None:
+    with pytest.raises(UsageError, match="prompt is empty"):
+        agent.run(prompt)
+
+
+def test_an_option_that_no_json_carries_is_refused(agent: Agent) -> None:
+    with pytest.raises(UsageError):
+        replace(agent, options={"temperature": float("inf")}).run("hi")
+
+
+def test_half_characters_are_sent_as_u_fffd(agent: Agent) -> None:
+    run = replace(agent, system="b\ud800").run("a\ud800")
+    assert [message["content"] for message in run.messages] == ["b\ufffd", "a\ufffd"]
+
+
+def test_a_run_id_belongs_to_what_was_run(agent: Agent) -> None:
+    store = MemoryStore()
+    agent.run("hi", session_id="s", run_id="r", store=store)
+    with pytest.raises(ConflictError):
+        replace(agent, name="other").run("hi", session_id="s", run_id="r", store=store)
