@@ -140,10 +140,10 @@ def _outcome(order: Order, exchange: Exchange) -> _Outcome:
     reply = exchange.reply
     if reply is not None and reply.finish_reason == "content_filter":
         raise RequestRefused("the provider's content filter stopped the answer")
-    cut = reply is not None and reply.finish_reason == "length"
+    code = 5 if reply is not None and reply.finish_reason == "length" else 0
     if order.schema is None:
-        return _Outcome("COMPLETED", 5 if cut else 0)
-    return _Outcome("COMPLETED", 0, data=parse_answer(exchange.content, order.schema))
+        return _Outcome("COMPLETED", code)
+    return _Outcome("COMPLETED", code, data=parse_answer(exchange.content, order.schema))
 
 
 def _cancelled(error: BaseException) -> _Outcome:
