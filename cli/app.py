@@ -8,7 +8,9 @@ from . import output
 from .settings import Settings
 
 if TYPE_CHECKING:
-    from clew.core.store import SessionLog, Store
+    from collections.abc import Iterable
+
+    from clew.core.store import Problem, SessionLog, Store
 
 
 class App:
@@ -18,6 +20,7 @@ class App:
         self._flags = {"home": home, "store": store_url}
         self._trust_once = trust_once
         self.quiet = False
+        self._said: set[Problem] = set()
 
     @cached_property
     def settings(self) -> Settings:
@@ -80,9 +83,15 @@ class App:
 
     def warn_of_problems(self, log: "SessionLog") -> None:
         """Say what was skipped or moved aside while a session was read."""
-        for problem in log.problems:
-            output.note(str(problem))
+        self.say_problems(log.problems)
         log.problems.clear()
+
+    def say_problems(self, problems: "Iterable[Problem]") -> None:
+        """Say what was skipped or moved aside, each once: a command may read a session twice."""
+        for problem in problems:
+            if problem not in self._said:
+                self._said.add(problem)
+                output.note(str(problem))
 
 
 def log_file(report: str) -> str | None:

@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 def say_what_was_found(app: App, result: "RunOutput") -> None:
     """Tell people what was damaged, recovered or left out."""
-    for problem in result.problems:
-        output.note(str(problem))
+    app.say_problems(result.problems)
     for run in result.recovered:
         output.note(f"run {run['run_id']} had died and was stored as INTERRUPTED")
     left = result.line["history"]["left_out"]
@@ -42,7 +41,7 @@ def show(app: App, result: "RunOutput", live: TextLive | JsonLive, options: RunO
     elif options["output_format"] == "json":
         output.line(line)
     elif not live.started and (completed or result.store_error):
-        output.answer(_result_text(result, options).rstrip("\n"))
+        output.answer(_result_text(result, options))
     if not app.quiet or line["exit_code"]:
         say_how_it_ended(line, repeated=result.repeated)
     if result.store_error is not None:

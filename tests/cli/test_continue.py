@@ -1,5 +1,6 @@
 """`clew continue`: which session, its history, and what it takes over."""
 
+import os
 from typing import Any
 
 import pytest
@@ -182,3 +183,26 @@ def test_continue_may_name_its_session(talk: Clew) -> None:
 
 def test_a_retold_recording_may_be_a_session_itself(talk: Clew) -> None:
     assert talk("run", "-m", "replay:s", "-s", "t", "two").out == "answer two\n"
+
+
+def test_what_is_said_now_goes_before_what_is_inherited(clew: Clew, model: str) -> None:
+    clew("run", "-m", model, "-s", "s", "--system", "Old.", "--option", "top_p=1", "one")
+    new = ["--system", "New.", "--option", "top_p=0.5"]
+    options = clew("continue", "-s", "s", *new, "--json", "two").json["options"]
+    assert (options["system"], options["option"]) == ("New.", {"top_p": 0.5})
+
+
+def test_a_recording_is_found_again_from_another_folder(clew: Clew, model: str) -> None:
+    (clew.cwd / "elsewhere").mkdir()
+    name = os.path.relpath(model.removeprefix("replay:"), clew.cwd)
+    clew("run", "-m", f"replay:{name}", "-s", "s", "one")
+    done = clew("continue", "-s", "s", "two", cwd=clew.cwd / "elsewhere")
+    assert done.out == "answer two\n"
+
+
+def test_what_is_skipped_in_the_session_is_said_once(talk: Clew) -> None:
+    talk("continue", "-s", "s", "unheard of", code=3)
+    path = talk.session_file("s")
+    *good, failed = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*good, b"no line\n", failed]))
+    assert talk("continue", "-q", "-s", "s", "four").err.count(": skipped: ") == 1
