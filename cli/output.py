@@ -10,7 +10,6 @@ from clew.core.errors import ClewError, StoreError
 from clew.core.lines import Line, encode
 from clew.core.text import redact, showable
 
-_closed: set[str] = set()
 _failures: list[StoreError] = []
 
 
@@ -68,23 +67,19 @@ def flush() -> None:
 
 
 def _write(stream: TextIO, text: str) -> None:
-    name = "stdout" if stream is sys.stdout else "stderr"
-    if name in _closed:
-        return
     try:
         stream.write(text)
         stream.flush()
     except BrokenPipeError:
-        _close(stream, name)
+        _close(stream)
     except OSError as error:
-        _close(stream, name)
-        if name == "stdout":
+        _close(stream)
+        if stream is sys.stdout:
             _failures.append(StoreError(f"cannot write to stdout: {error.strerror}"))
 
 
-def _close(stream: TextIO, name: str) -> None:
+def _close(stream: TextIO) -> None:
     """Send what else is written to nowhere, also what Python still holds back."""
-    _closed.add(name)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, stream.fileno())
     os.close(nowhere)

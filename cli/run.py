@@ -37,7 +37,7 @@ def command(app: App, **options: Unpack[RunOptions]) -> int:
     user = app.user(options["user"])
     ref, run_id = options["session"], options["run_id"]
     if ref is None and run_id is not None:
-        ref = ids.session_for(ids.run_id(storable(run_id)))
+        ref = ids.session_for(ids.run_id(run_id))
     log, name = refs.find_or_new(app.store, storable(ref) if ref else None, user)
     if options["name"] is not None:
         if name is not None:

@@ -42,8 +42,6 @@ def read_text(path: str, what: str) -> str:
         raise UsageError(f"{what}: cannot read {path!r}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise UsageError(f"{what}: {path!r} is not UTF-8 text") from None
-    except ValueError as error:
-        raise UsageError(f"{what}: cannot read {path!r}: {error}") from None
 
 
 def _checked(schema: dict[str, Any]) -> dict[str, Any]:
