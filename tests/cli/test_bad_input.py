@@ -334,3 +334,34 @@ def test_what_no_run_can_be_made_with_is_refused_before_anything_is_kept(
     result = clew("run", "-m", model, *wrong, "hi", code=2)
     assert result.err.startswith("clew: ")
     assert not clew.home.exists()
+
+
+@pytest.mark.parametrize(
+    "option",
+    ["base_url=http://x", 'a=[{"b": {"token": 1}}]', "\x1b[2Japi_key=x", "a\napi_key=x"],
+)
+def test_an_option_that_is_none_of_the_models_is_one_line(
+    clew: Clew, model: str, option: str
+) -> None:
+    result = clew("run", "-m", model, "--option", option, "hi", code=2)
+    check_one_line(result)
+    assert "\x1b" not in result.err
+    assert not clew.home.exists()
+
+
+@pytest.mark.parametrize(
+    "wrong", [["--option", "a=1e999"], ["--timeout", "soon"], ["--meta", "=1"]], ids=" ".join
+)
+def test_a_wrong_value_is_told_with_its_option(clew: Clew, model: str, wrong: list[str]) -> None:
+    assert f"{wrong[0]}" in clew("run", "-m", model, *wrong, "hi", code=2).err.splitlines()[0]
+
+
+@pytest.mark.parametrize("value", ["NaN", "[" * 100_000, "{"], ids=["NaN", "deep", "open"])
+def test_an_option_that_is_no_json_is_text(clew: Clew, model: str, value: str) -> None:
+    line = clew("run", "-m", model, "--option", f"a={value}", "--json", "hi").json
+    assert line["options"]["option"] == {"a": value}
+
+
+def test_two_names_for_one_session_are_exit_2(clew: Clew, model: str) -> None:
+    check_one_line(clew("run", "-m", model, "-s", "@a", "--name", "b", "hi", code=2))
+    assert not clew.home.exists()

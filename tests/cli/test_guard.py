@@ -141,3 +141,13 @@ def test_control_characters_of_an_argument_do_not_reach_the_terminal(clew: Clew)
 def test_without_arguments_clew_shows_its_help(clew: Clew) -> None:
     result = clew(code=None)
     assert "Usage: clew [OPTIONS] COMMAND [ARGS]...\n" in result.out + result.err
+
+
+def test_a_secret_among_the_words_is_not_repeated(run: Clew) -> None:
+    result = run(SECRET, code=2)
+    assert "[redacted]" in result.err
+    assert SECRET not in result.err
+
+
+def test_control_characters_of_a_hint_do_not_reach_the_terminal(clew: Clew) -> None:
+    assert "\x1b" not in clew("\x1b[31mred", code=2).err

@@ -1,5 +1,6 @@
 """What stdout gets, in each format, and what happens when it cannot get it."""
 
+import os
 import stat
 
 import jsonschema
@@ -233,3 +234,78 @@ def test_a_help_text_into_a_closed_pipe_is_no_error(clew: Clew) -> None:
 def test_a_help_text_onto_a_full_disk_is_said(clew: Clew) -> None:
     result = clew.shell("clew --help > /dev/full", code=74)
     assert result.err == "clew: cannot write to stdout: No space left on device\n"
+
+
+def test_json_is_never_mixed_with_the_text(clew: Clew, model: str) -> None:
+    out = clew("run", "-m", model, "-s", "s", "--json", "--stream", "hi").out
+    assert out.encode() == clew.session_file("s").read_bytes()
+
+
+def test_O_leaves_stdout_empty_although_text_streams(clew: Clew, model: str) -> None:  # noqa: N802
+    assert clew("run", "-m", model, "--stream", "-O", "answer.txt", "hi").out == ""
+
+
+def test_without_a_stream_the_answer_is_one_event(clew: Clew) -> None:
+    model = clew.recording(("go", "one two three"))
+    events = clew("run", "-m", model, "-o", "stream-json", "--no-stream", "go").lines
+    assert [event["event"] for event in events].count("RunContent") == 1
+
+
+@pytest.mark.parametrize("asked", ["-o stream-json go", r"--dry-run $'a\u009b31mb\u202ec'"])
+def test_control_characters_reach_no_terminal_by_events_or_a_dry_run(
+    clew: Clew, asked: str
+) -> None:
+    model = clew.recording(("go", EVIL))
+    code, shown = in_terminal(clew, f"clew run -q -m {model} {asked}")
+    assert code == 0
+    assert not any(character.encode() in shown for character in "\x1b\x9b\u202e")
+
+
+def test_O_makes_a_new_file_by_the_umask(clew: Clew, model: str) -> None:  # noqa: N802
+    clew.shell(f"umask 026; clew run -m {model} -O answer.txt hi")
+    assert stat.S_IMODE((clew.cwd / "answer.txt").stat().st_mode) == 0o640
+
+
+def test_O_writes_to_what_a_link_points_to(clew: Clew, model: str) -> None:  # noqa: N802
+    (clew.cwd / "link").symlink_to("answer.txt")
+    clew("run", "-m", model, "-O", "link", "hi")
+    assert (clew.cwd / "link").is_symlink()
+    assert (clew.cwd / "answer.txt").read_text() == "hello\n"
+
+
+def test_O_below_a_file_is_exit_2_before_anything_is_sent(clew: Clew, model: str) -> None:  # noqa: N802
+    (clew.cwd / "file").write_text("x")
+    clew("run", "-m", model, "-O", "file/x", "hi", code=2)
+    assert not clew.home.exists()
+
+
+def test_an_output_file_that_takes_nothing_is_exit_74_and_the_answer_is_printed(
+    clew: Clew, model: str
+) -> None:
+    result = clew("run", "-m", model, "-s", "s", "-O", "/dev/full", "hi", code=74)
+    assert (result.out, "cannot write /dev/full" in result.err) == ("hello\n", True)
+    assert clew.stored("s")[0]["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize("form", ["--stream", "--no-stream", "--json"])
+def test_an_answer_that_cannot_be_stored_is_exit_74_and_printed(clew: Clew, form: str) -> None:
+    answer = "word " * 5_000 + "end"
+    model = clew.recording(("go", answer))
+    result = clew.shell(f"ulimit -f 8; clew run -q -m {model} -s s {form} go", code=74)
+    assert (result.json["content"] if form == "--json" else result.out.rstrip("\n")) == answer
+    assert form != "--json" or result.json["seq"] is None
+    assert "clew: " in result.err
+    assert not clew.session_file("s").exists() or not clew.session_file("s").read_bytes()
+
+
+def test_a_pipe_that_does_not_block_gets_the_whole_answer(clew: Clew) -> None:
+    answer = "word " * 100_000
+    reading, writing = os.pipe()
+    os.set_blocking(writing, False)
+    model = clew.recording(("go", answer))
+    process = clew.start("run", "-q", "-m", model, "go", stdout=writing)
+    os.close(writing)
+    with open(reading) as pipe:
+        assert pipe.read() == answer + "\n"
+    assert process.communicate(timeout=200)[1] == b""
+    assert process.returncode == 0

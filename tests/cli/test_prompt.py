@@ -2,6 +2,8 @@
 
 import json
 import os
+import pty
+import socket
 import subprocess
 
 import pytest
@@ -133,3 +135,54 @@ def test_a_long_pipe_is_sent_whole(clew: Clew) -> None:
     text = json.dumps(list(range(50_000)))
     model = clew.recording((text, "yes"))
     assert clew("run", "-m", model, stdin=text).out == "yes\n"
+
+
+@pytest.mark.parametrize("taken", [["-f", "-"], ["--no-stdin"]], ids=str)
+def test_a_dash_for_what_is_taken_or_forbidden_is_exit_2(
+    clew: Clew, echo: str, taken: list[str]
+) -> None:
+    clew("run", "-m", echo, *taken, "words", "-", stdin="piped", code=2)
+    assert not clew.home.exists()
+
+
+def test_an_empty_file_beside_words_is_not_worth_a_word(clew: Clew, echo: str) -> None:
+    (clew.cwd / "list").write_text("")
+    assert "left alone" not in clew.shell(f"clew run -m {echo} words < list").err
+
+
+def test_a_socket_is_read_like_a_pipe(clew: Clew, echo: str) -> None:
+    ours, theirs = socket.socketpair()
+    ours.sendall(b"piped")
+    ours.shutdown(socket.SHUT_WR)
+    with ours, theirs:
+        process = clew.start("run", "-m", echo, "words", stdin=theirs)
+        assert process.communicate(timeout=200)[0] == b"got 'words\\n\\npiped'\n"
+
+
+def test_what_cannot_be_read_as_standard_input_is_exit_2(clew: Clew, echo: str) -> None:
+    assert "cannot read standard input" in clew.shell(f"clew run -m {echo} - 0> x", code=2).err
+
+
+def test_on_a_terminal_the_prompt_is_typed(clew: Clew, echo: str) -> None:
+    ours, theirs = pty.openpty()
+    process = clew.start("run", "-m", echo, stdin=theirs)
+    os.write(ours, b"one\n\x04")
+    out, err = process.communicate(timeout=200)
+    os.close(ours)
+    os.close(theirs)
+    assert (out, b"Ctrl-D" in err) == (b"got 'one'\n", True)
+
+
+def test_options_of_bytes_that_are_no_text_are_stored_as_u_fffd(clew: Clew, echo: str) -> None:
+    more = ["--system", b"b\xff", "--meta", b"k=c\xff", "--option", b"o=d\xff", "--name", b"e\xff"]
+    clew("run", "-m", echo, "-s", "s", *more, "one")
+    name, line = clew.stored("s")
+    assert name["name"] == "e\ufffd"
+    assert line["metadata"] == {"k": "c\ufffd"}
+    assert line["options"]["system"] == "b\ufffd"
+    assert line["options"]["option"] == {"o": "d\ufffd"}
+
+
+def test_the_last_newline_of_a_pipe_is_its_end_and_not_sent(clew: Clew, echo: str) -> None:
+    assert asked(clew, "-m", echo, stdin="piped\n\n") == "piped\n"
+    assert asked(clew, "-m", echo, "words", stdin="piped\n") == "words\n\npiped"

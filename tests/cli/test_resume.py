@@ -127,3 +127,62 @@ def test_a_run_id_found_dead_goes_on_with_the_same_command(clew: Clew, model: st
     dead_run(clew)
     line = clew("run", "-m", model, "-s", "s", "--run-id", "d", "--json", "two").json
     assert (line["resumes"], line["content"]) == ("d", "answer two")
+
+
+def roles(line: Any) -> list[str]:
+    return [message["role"] for message in line["messages"]]
+
+
+def test_a_dry_run_shows_what_a_resumed_run_would_be_sent(failed: Clew) -> None:
+    shown = failed("continue", "-s", "s", "--resume", "--dry-run", "--json").json
+    texts = [message["content"] for message in shown["messages"]]
+    assert texts == ["one", "answer one", "unheard of"]
+
+
+def test_a_dry_run_shows_what_a_run_found_dead_would_be_sent(clew: Clew, model: str) -> None:
+    clew("run", "-m", model, "-s", "s", "one")
+    dead_run(clew)
+    shown = clew("continue", "-s", "s", "--resume", "--dry-run", "--json").json
+    assert shown["messages"][-1]["content"] == "two"
+    assert len(clew.stored("s")) == 1
+
+
+def test_a_run_found_dead_may_be_named(clew: Clew, model: str) -> None:
+    clew("run", "-m", model, "-s", "s", "one")
+    dead_run(clew)
+    assert clew("continue", "-s", "s", "--resume=d", "--json").json["resumes"] == "d"
+
+
+def test_what_came_of_a_dead_run_is_not_sent_again(clew: Clew, model: str) -> None:
+    clew("run", "-m", model, "-s", "s", "one")
+    dead_run(clew)
+    assert roles(clew("continue", "-s", "s", "--resume", "--json").json) == ["user", "assistant"]
+
+
+def test_a_resumed_run_keeps_its_one_system_prompt_and_its_files(
+    clew: Clew, model: str, later: str
+) -> None:
+    (clew.cwd / "notes.txt").write_text("x")
+    more = ["--system", "Be brief.", "-f", "notes.txt"]
+    clew("run", "-m", model, "-s", "s", *more, "unheard of", code=3)
+    line = clew("continue", "-s", "s", "-m", later, "--resume", "--json").json
+    assert roles(line) == ["system", "user", "assistant"]
+    assert [record["name"] for record in line["files"]] == ["notes.txt"]
+
+
+def test_a_chain_goes_on_with_the_model_of_its_end(failed: Clew) -> None:
+    other = failed.recording(("hi", "hello"), name="other.jsonl")
+    failed("continue", "-s", "s", "-m", other, "--resume=f", code=3)
+    assert failed("continue", "-s", "s", "--resume=f", "--json", code=3).json["model"] == other
+
+
+def test_after_two_dashes_resume_is_a_prompt(clew: Clew, model: str) -> None:
+    clew("run", "-m", model, "-s", "s", "one")
+    shown = clew("continue", "-s", "s", "--dry-run", "--json", "--", "--resume").json
+    assert shown["messages"][-1]["content"] == "--resume"
+
+
+def test_a_run_found_dead_is_told(clew: Clew, model: str) -> None:
+    clew("run", "-m", model, "-s", "s", "one")
+    dead_run(clew)
+    assert "run d had died" in clew("continue", "-q", "-s", "s", "two").err

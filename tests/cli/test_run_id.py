@@ -153,3 +153,10 @@ def test_while_it_runs_the_same_call_waits_and_gets_the_same_line(
     assert first.communicate(timeout=200)[0] == second.communicate(timeout=30)[0] != b""
     assert len(provider.requests) == 1
     assert "r" in busy.json["error"]["message"]
+
+
+def test_an_id_that_clew_made_is_known_too(clew: Clew, model: str) -> None:
+    first = clew("run", "-m", model, "-s", "s", "--json", "hi")
+    call = ["run", "-m", model, "-s", "s", "--run-id", first.json["run_id"], "--json", "hi"]
+    assert clew(*call).out == first.out
+    assert len(clew.stored("s")) == 1

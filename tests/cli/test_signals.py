@@ -2,6 +2,7 @@
 
 import signal
 import subprocess
+import sys
 from threading import Event
 
 import pytest
@@ -59,3 +60,48 @@ def test_a_signal_while_the_prompt_is_read_leaves_nothing(clew: Clew, model: str
     process.communicate(timeout=200)
     assert process.returncode == -signal.SIGTERM
     assert not clew.home.exists()
+
+
+STOPPED_WHILE_WRITING = """
+import os, signal, sys
+from pathlib import Path
+
+real = os.fsync
+pattern, home = sys.argv[1], Path(sys.argv[2])
+
+def fsync(fd):
+    real(fd)
+    if any(os.path.samestat(os.fstat(fd), path.stat()) for path in home.rglob(pattern)):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+os.fsync = fsync
+sys.argv[1:] = sys.argv[3:]
+from clew.cli.entry import entry
+entry()
+"""
+
+
+def stopped_while_writing(clew: Clew, pattern: str, *arguments: str) -> int:
+    """Run clew, which gets SIGTERM as soon as it has synced a file of that name."""
+    command = [sys.executable, "-c", STOPPED_WHILE_WRITING, pattern, str(clew.home), *arguments]
+    done = subprocess.run(
+        command, env=clew.env, cwd=clew.cwd, stdin=subprocess.DEVNULL, check=False, timeout=200
+    )
+    return done.returncode
+
+
+def test_a_signal_while_the_line_is_written_does_not_tear_or_double_it(
+    clew: Clew, model: str
+) -> None:
+    code = stopped_while_writing(clew, "s.jsonl", "run", "-q", "-m", model, "-s", "s", "hi")
+    assert code == -signal.SIGTERM
+    assert list(clew.home.rglob("*.part")) == []
+    assert "died" not in clew("continue", "-s", "s", "one").err
+    assert [line["status"] for line in clew.stored("s")] == ["COMPLETED", "COMPLETED"]
+
+
+def test_a_signal_before_anything_was_sent_leaves_no_run(clew: Clew, model: str) -> None:
+    code = stopped_while_writing(clew, "*.part*", "run", "-q", "-m", model, "-s", "s", "hi")
+    assert code == -signal.SIGTERM
+    assert list(clew.home.rglob("*.part*")) == []
+    assert not clew.session_file("s").exists()

@@ -150,3 +150,9 @@ def test_a_list_of_sessions_reads_only_the_ends_of_each(long: Clew) -> None:
     long("run", "-q", "--name", "short", "-m", long.recording(("hi", "hello")), "hi")
     spent = cost(long, "sessions", "list")
     assert 0 < spent.read < 2 * MOST
+
+
+def test_a_run_with_a_new_id_reads_the_end(long: Clew) -> None:
+    model = long.recording(("hi", "hello"))
+    spent = cost(long, "run", "-s", "s", "-m", model, "--run-id", "new", "hi")
+    assert 0 < spent.read < MOST
