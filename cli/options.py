@@ -109,9 +109,8 @@ class OptionalValue(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments; a bare `--resume` gets an empty value, never the next word."""
         end = args.index("--") if "--" in args else len(args)
-        known = [opt for param in self.params for opt in param.opts]
         args = [
-            f"{arg}=" if place < end and arg in self.optional_values and arg in known else arg
+            f"{arg}=" if place < end and arg in self.optional_values else arg
             for place, arg in enumerate(args)
         ]
         return super().parse_args(ctx, args)

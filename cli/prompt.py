@@ -47,10 +47,7 @@ def read_stdin() -> bytes:
 
 def _from_beside(has_words: bool, note: Callable[[str], None]) -> bytes:
     """Return what standard input holds, if it is meant for us."""
-    try:
-        mode = os.fstat(0).st_mode
-    except OSError:
-        return b""
+    mode = os.fstat(0).st_mode
     if stat.S_ISREG(mode):
         if not has_words:
             return read_stdin()
