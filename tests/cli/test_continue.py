@@ -200,9 +200,11 @@ def test_a_recording_is_found_again_from_another_folder(clew: Clew, model: str) 
     assert done.out == "answer two\n"
 
 
-def test_what_is_skipped_in_the_session_is_said_once(talk: Clew) -> None:
+@pytest.mark.parametrize("history", ["--history", "--no-history"])
+def test_what_is_skipped_in_the_session_is_said_once(talk: Clew, history: str) -> None:
     talk("continue", "-s", "s", "unheard of", code=3)
     path = talk.session_file("s")
     *good, failed = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([*good, b"no line\n", failed]))
-    assert talk("continue", "-q", "-s", "s", "four").err.count(": skipped: ") == 1
+    told = talk("continue", "-q", "-s", "s", history, "four").err
+    assert told.count(": skipped: ") == 1

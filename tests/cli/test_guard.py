@@ -91,6 +91,7 @@ def test_a_bug_whose_log_cannot_be_written_is_told_all_the_same(run: Clew) -> No
         (("Name", "three", "rivers"), "clew run"),
         (("history", "--jsn"), "did you mean --json"),
         (("history", "--zzzz"), "clew history --help"),
+        (("run", "--resume", "x"), "clew continue --resume"),
         (("history", "--home", "x"), "before the command: clew --home"),
         (("history", "extra"), "clew history --help"),
         (("history", "--status", "fine"), "clew history --help"),

@@ -309,3 +309,17 @@ def test_a_pipe_that_does_not_block_gets_the_whole_answer(clew: Clew) -> None:
         assert pipe.read() == answer + "\n"
     assert process.communicate(timeout=200)[1] == b""
     assert process.returncode == 0
+
+
+def test_the_answer_is_utf_8_whatever_python_is_told(clew: Clew) -> None:
+    model = clew.recording(("go", "é"))
+    assert clew("run", "-m", model, "go", env={"PYTHONIOENCODING": "ascii"}).out == "é\n"
+
+
+@pytest.mark.parametrize("form", ["-ojson", "--output-format=json"])
+def test_each_spelling_of_json_gives_an_error_object(clew: Clew, form: str) -> None:
+    assert clew("run", form, code=2).json["status"] == "ERROR"
+
+
+def test_text_that_wins_over_json_gets_no_error_object(clew: Clew) -> None:
+    assert clew("run", "--json", "-o", "text", code=2).out == ""

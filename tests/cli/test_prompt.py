@@ -186,3 +186,7 @@ def test_options_of_bytes_that_are_no_text_are_stored_as_u_fffd(clew: Clew, echo
 def test_the_last_newline_of_a_pipe_is_its_end_and_not_sent(clew: Clew, echo: str) -> None:
     assert asked(clew, "-m", echo, stdin="piped\n\n") == "piped\n"
     assert asked(clew, "-m", echo, "words", stdin="piped\n") == "words\n\npiped"
+
+
+def test_a_dash_for_a_closed_standard_input_is_nothing_to_send(clew: Clew, echo: str) -> None:
+    assert "no prompt" in clew.shell(f"clew run -m {echo} - <&-", code=2).err

@@ -143,3 +143,49 @@ def test_each_attempt_is_a_request_and_is_recorded(clew: Clew, provider: Provide
     assert len(provider.requests) == len(details) == result.json["metrics"]["requests"] == 2
     assert [call["attempt"] for call in details] == [1, 2]
     assert result.err == ""
+
+
+@pytest.mark.slow
+def test_the_cost_of_a_model_without_a_price_is_said_to_be_unknown(
+    clew: Clew, provider: Provider
+) -> None:
+    result = clew("run", "-m", "openai/test-model", "--usage", "--json", "go")
+    assert "cost unknown" in result.err
+    assert (result.json["metrics"]["cost"], result.json["metrics"]["cost_unknown"]) == (None, 1)
+
+
+@pytest.mark.slow
+def test_the_pause_that_a_provider_asks_for_is_made(clew: Clew, provider: Provider) -> None:
+    provider.answer(status=429, headers={"retry-after": "2"})
+    provider.answer("at last")
+    first = clew("run", "-m", "openai/test-model", "-o", "stream-json", "go").lines
+    (told,) = [event for event in first if event["event"] == "ModelRequestError"]
+    assert told["retry_in"] >= 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("flag", FLAGS)
+def test_tokens_that_a_provider_does_not_report_are_marked_as_estimated(
+    clew: Clew, provider: Provider, flag: str
+) -> None:
+    provider.answer("an answer", usage=None)
+    metrics = clew("run", "-m", "openai/test-model", flag, "--json", "go").json["metrics"]
+    assert metrics["estimated"] is True
+
+
+@pytest.mark.slow
+def test_a_schema_goes_to_the_model_in_words_where_it_takes_none(
+    clew: Clew, provider: Provider
+) -> None:
+    provider.answer('{"age": 7}')
+    clew("run", "-m", "openai/test-model", "--schema", "age int", "go")
+    body = provider.requests[0].body
+    assert "response_format" not in body
+    assert '"age"' in body["messages"][0]["content"]
+
+
+@pytest.mark.slow
+def test_a_file_of_settings_in_the_folder_gives_no_key(clew: Clew, provider: Provider) -> None:
+    (clew.cwd / ".env").write_text("OPENAI_API_KEY=sk-planted-0123456789\n")
+    clew("run", "-q", "-m", "openai/test-model", "go", env={"OPENAI_API_KEY": ""}, code=77)
+    assert provider.requests == []

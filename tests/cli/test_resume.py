@@ -7,6 +7,7 @@ import pytest
 from clew.core.store import Waiting
 from clew.stores.jsonl import JsonlStore
 from tests.conftest import Clew
+from tests.stuck import stuck
 
 
 @pytest.fixture
@@ -186,3 +187,13 @@ def test_a_run_found_dead_is_told(clew: Clew, model: str) -> None:
     clew("run", "-m", model, "-s", "s", "one")
     dead_run(clew)
     assert "run d had died" in clew("continue", "-q", "-s", "s", "two").err
+
+
+def test_what_a_run_found_dead_used_is_counted_by_estimate(clew: Clew, model: str) -> None:
+    with stuck(clew, "run", "-s", "s") as process:
+        process.kill()
+        process.wait()
+    clew("run", "-m", model, "-s", "s", "one")
+    metrics = clew.stored("s")[0]["metrics"]
+    assert (metrics["requests"], metrics["estimated"]) == (1, True)
+    assert metrics["input_tokens"] > 0 and metrics["output_tokens"] > 0

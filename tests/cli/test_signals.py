@@ -71,7 +71,9 @@ pattern, home = sys.argv[1], Path(sys.argv[2])
 
 def fsync(fd):
     real(fd)
-    if any(os.path.samestat(os.fstat(fd), path.stat()) for path in home.rglob(pattern)):
+    synced = os.fstat(fd)
+    named = any(os.path.samestat(synced, path.stat()) for path in home.rglob(pattern))
+    if named and any(home.rglob("*.part")):
         os.kill(os.getpid(), signal.SIGTERM)
 
 os.fsync = fsync
@@ -82,7 +84,7 @@ entry()
 
 
 def stopped_while_writing(clew: Clew, pattern: str, *arguments: str) -> int:
-    """Run clew, which gets SIGTERM as soon as it has synced a file of that name."""
+    """Run clew, which gets SIGTERM when it syncs a path of that name, its run being on record."""
     command = [sys.executable, "-c", STOPPED_WHILE_WRITING, pattern, str(clew.home), *arguments]
     done = subprocess.run(
         command, env=clew.env, cwd=clew.cwd, stdin=subprocess.DEVNULL, check=False, timeout=200
@@ -101,7 +103,7 @@ def test_a_signal_while_the_line_is_written_does_not_tear_or_double_it(
 
 
 def test_a_signal_before_anything_was_sent_leaves_no_run(clew: Clew, model: str) -> None:
-    code = stopped_while_writing(clew, "*.part*", "run", "-q", "-m", model, "-s", "s", "hi")
+    code = stopped_while_writing(clew, ".inflight", "run", "-q", "-m", model, "-s", "s", "hi")
     assert code == -signal.SIGTERM
     assert list(clew.home.rglob("*.part*")) == []
     assert not clew.session_file("s").exists()
