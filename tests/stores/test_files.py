@@ -94,7 +94,10 @@ def broken(*_: Any) -> None:
     raise OSError(errno.EIO, "Input/output error")
 
 
-@pytest.fixture(params=[("write", no_room), ("fsync", broken), ("replace", broken)], ids=str)
+FAULTS = [("write", no_room), ("fsync", broken), ("replace", broken)]
+
+
+@pytest.fixture(params=FAULTS, ids=["write", "fsync", "replace"])
 def failing(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
     """Have one step of writing a file fail from now on."""
     name, failure = request.param

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from clew.core.litellm_model import ERRORS
+from clew.core.litellm_errors import ERRORS
 
 WALK = (
     "import inspect, json, os; os.environ['LITELLM_LOCAL_MODEL_COST_MAP'] = 'True';"
