@@ -103,9 +103,8 @@ def _system(target: Target, options: RunOptions) -> str | None:
 
 def _text_or_file(text: str, what: str) -> str:
     from clew.core.answer_schema import read_text
-    from clew.core.text import storable
 
-    return read_text(text[1:], what) if text.startswith("@") else storable(text)
+    return read_text(text[1:], what) if text.startswith("@") else text
 
 
 def _schema(options: RunOptions) -> dict[str, Any] | None:

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import BinaryIO
 
 from clew.core.errors import UsageError
-from clew.core.text import storable
 
 _GRACE_SECONDS = 5.0
 
@@ -26,7 +25,7 @@ def read_prompt(
     Raises UsageError if a pipe gives nothing, or if standard input is asked for and forbidden.
     """
     asked = "-" in words
-    text = storable(" ".join(word for word in words if word != "-"))
+    text = " ".join(word for word in words if word != "-")
     if asked and (stdin_is_file or not may_read):
         taken = "-f - takes it" if stdin_is_file else "--no-stdin forbids it"
         raise UsageError(f"- means standard input as the prompt, but {taken}")
