@@ -99,7 +99,11 @@ def test_a_variable_that_names_no_session_is_exit_3(clew: Clew, model: str) -> N
     check_one_line(clew("continue", "two", env={"CLEW_SESSION": "t"}, code=3))
 
 
-@pytest.mark.parametrize("name", ["replay:nowhere", "local/nothing", "gguf:nothing", "gguf:.", " "])
+NOBODY = ("replay:nowhere", "replay:no/where", "local/nothing", "gguf:nothing", "gguf:.", " ")
+UNREADABLE = "replay:/proc/self/mem"  # it opens, and every read of it fails
+
+
+@pytest.mark.parametrize("name", [*NOBODY, UNREADABLE])
 def test_an_unknown_model_without_litellm_says_so(clew: Clew, name: str) -> None:
     result = clew("run", "-q", "-m", name, "-s", "s", "hi", code=None)
     check_one_line(result)
@@ -365,3 +369,8 @@ def test_an_option_that_is_no_json_is_text(clew: Clew, model: str, value: str) -
 def test_two_names_for_one_session_are_exit_2(clew: Clew, model: str) -> None:
     check_one_line(clew("run", "-m", model, "-s", "@a", "--name", "b", "hi", code=2))
     assert not clew.home.exists()
+
+
+def test_a_new_name_of_bytes_that_are_no_text_is_kept_with_u_fffd(clew: Clew, model: str) -> None:
+    session = clew("run", "-m", model, "-s", b"@a\xff", "--json", "hi").json["session_id"]
+    assert clew.stored(session)[0]["name"] == "a\ufffd"

@@ -323,3 +323,11 @@ def test_each_spelling_of_json_gives_an_error_object(clew: Clew, form: str) -> N
 
 def test_text_that_wins_over_json_gets_no_error_object(clew: Clew) -> None:
     assert clew("run", "--json", "-o", "text", code=2).out == ""
+
+
+def test_a_session_that_is_not_kept_is_not_named(clew: Clew, model: str) -> None:
+    assert "session" not in clew("run", "-m", model, "--no-store", "hi").err
+
+
+def test_the_embedded_default_is_named(clew: Clew) -> None:
+    assert "model local/smollm2 (embedded; -m chooses another)" in clew("run", "hi", code=3).err

@@ -189,3 +189,8 @@ def test_a_file_of_settings_in_the_folder_gives_no_key(clew: Clew, provider: Pro
     (clew.cwd / ".env").write_text("OPENAI_API_KEY=sk-planted-0123456789\n")
     clew("run", "-q", "-m", "openai/test-model", "go", env={"OPENAI_API_KEY": ""}, code=77)
     assert provider.requests == []
+
+
+@pytest.mark.slow
+def test_a_response_without_an_answer_is_said_to_be_one(sweep: Sweep) -> None:
+    assert "no choices" in sweep.line("empty_choices", "--no-stream")["error"]["message"]

@@ -363,11 +363,3 @@ def test_a_waiting_continue_goes_on_when_the_turn_is_free(clew: Clew, model: str
         assert len(clew.stored("s")) == 1
     assert waiting.communicate(timeout=200)[0] == b"answer two\n"
     assert clew.stored("s")[1]["history"]["runs"] == 1
-
-
-def test_a_session_that_is_not_kept_is_not_named(clew: Clew, model: str) -> None:
-    assert "session" not in clew("run", "-m", model, "--no-store", "hi").err
-
-
-def test_the_embedded_default_is_named(clew: Clew) -> None:
-    assert "model local/smollm2 (embedded; -m chooses another)" in clew("run", "hi", code=3).err
