@@ -103,16 +103,31 @@ def perform(
     except BaseException:
         flight.stranded()
         raise
-    with shield():
-        result = _store(log, _final(intent, exchange, outcome), order.change)
-        if result.store_error is None:
-            flight.landed()
-        else:
-            flight.stranded()
+    result, late = _land(log, flight, _final(intent, exchange, outcome), order.change, shield)
     announcer.end(result.line)
-    if stop is not None:
-        raise stop
+    ended_by = stop or late
+    if ended_by is not None:
+        raise ended_by
     return result
+
+
+def _land(
+    log: SessionLog, flight: Flight, line: RunLine, change: StateChange, shield: Shield
+) -> tuple[RunOutput, Cancelled | None]:
+    """Store the run; return also the stop that was held back meanwhile, if there was one."""
+    landed: list[RunOutput] = []
+    try:
+        with shield():
+            landed.append(_store(log, line, change))
+            if landed[0].store_error is None:
+                flight.landed()
+            else:
+                flight.stranded()
+    except Cancelled as late:
+        if not landed:
+            raise
+        return landed[0], late
+    return landed[0], None
 
 
 def _begin(log: SessionLog, intent: RunLine, shield: Shield) -> Flight:

@@ -1,5 +1,6 @@
 """Signals: what came is stored, and clew dies of the signal."""
 
+import json
 import signal
 import subprocess
 import sys
@@ -83,19 +84,20 @@ entry()
 """
 
 
-def stopped_while_writing(clew: Clew, pattern: str, *arguments: str) -> int:
+def stopped_while_writing(clew: Clew, pattern: str, *arguments: str) -> tuple[int, bytes]:
     """Run clew, which gets SIGTERM when it syncs a path of that name, its run being on record."""
     command = [sys.executable, "-c", STOPPED_WHILE_WRITING, pattern, str(clew.home), *arguments]
+    none = subprocess.DEVNULL
     done = subprocess.run(
-        command, env=clew.env, cwd=clew.cwd, stdin=subprocess.DEVNULL, check=False, timeout=200
+        command, env=clew.env, cwd=clew.cwd, stdin=none, capture_output=True, check=False
     )
-    return done.returncode
+    return done.returncode, done.stdout
 
 
 def test_a_signal_while_the_line_is_written_does_not_tear_or_double_it(
     clew: Clew, model: str
 ) -> None:
-    code = stopped_while_writing(clew, "s.jsonl", "run", "-q", "-m", model, "-s", "s", "hi")
+    code, _ = stopped_while_writing(clew, "s.jsonl", "run", "-q", "-m", model, "-s", "s", "hi")
     assert code == -signal.SIGTERM
     assert list(clew.home.rglob("*.part")) == []
     assert "died" not in clew("continue", "-s", "s", "one").err
@@ -103,7 +105,17 @@ def test_a_signal_while_the_line_is_written_does_not_tear_or_double_it(
 
 
 def test_a_signal_before_anything_was_sent_leaves_no_run(clew: Clew, model: str) -> None:
-    code = stopped_while_writing(clew, ".inflight", "run", "-q", "-m", model, "-s", "s", "hi")
+    code, _ = stopped_while_writing(clew, ".inflight", "run", "-q", "-m", model, "-s", "s", "hi")
     assert code == -signal.SIGTERM
     assert list(clew.home.rglob("*.part*")) == []
     assert not clew.session_file("s").exists()
+
+
+def test_a_signal_while_the_line_is_written_comes_after_the_last_event(
+    clew: Clew, model: str
+) -> None:
+    call = ["run", "-m", model, "-s", "s", "-o", "stream-json", "hi"]
+    code, out = stopped_while_writing(clew, "s.jsonl", *call)
+    last = json.loads(out.splitlines()[-1])
+    assert code == -signal.SIGTERM
+    assert (last["event"], last["run"]) == ("RunCompleted", clew.stored("s")[0])
