@@ -33,3 +33,16 @@ def test_a_file_name_that_is_no_text_is_recorded_with_u_fffd(clew: Clew, model: 
     clew.shell("echo x > $'a\\xff.txt'")
     line = clew("run", "-m", model, "-s", "s", "-f", b"a\xff.txt", "--json", "one").json
     assert line["files"][0]["name"] == "a\ufffd.txt"
+
+
+def test_a_file_that_changed_is_another_input(clew: Clew, model: str) -> None:
+    call = ["run", "-m", model, "--run-id", "r", "-f", "notes.txt", "one"]
+    (clew.cwd / "notes.txt").write_text("Lyon")
+    clew(*call)
+    (clew.cwd / "notes.txt").write_text("Nice")
+    clew(*call, code=7)
+
+
+def test_a_file_with_a_zero_byte_is_no_text(clew: Clew, model: str) -> None:
+    (clew.cwd / "notes.txt").write_bytes(b"Ly\0on")
+    assert "is not text" in clew("run", "-m", model, "-f", "notes.txt", "one", code=2).err

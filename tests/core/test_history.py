@@ -148,3 +148,13 @@ def test_history_is_always_the_newest_whole_turns_and_begins_with_a_question(
     assert history.messages == [message for line in chosen for message in line["messages"][1:]]
     assert [message["role"] for message in history.messages[:1]] in ([], ["user"])
     assert history.record["left_out"] == len(turns) - count
+
+
+def test_the_smaller_of_window_and_limit_counts() -> None:
+    assert picked(FIVE, replace(ON, tokens=10_000, window=60)).record["runs"] < 5
+
+
+def test_no_more_than_a_long_answer_is_left_free_in_a_large_window() -> None:
+    lines = [turn(seq, size=1500) for seq in range(1, 60)]
+    window = 40_000
+    assert tokens_of(picked(lines, replace(ON, window=window)).messages) > window - 7000
