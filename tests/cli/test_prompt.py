@@ -176,7 +176,7 @@ def test_on_a_terminal_the_prompt_is_typed(clew: Clew, echo: str) -> None:
 def test_options_of_bytes_that_are_no_text_are_stored_as_u_fffd(clew: Clew, echo: str) -> None:
     more: list[str | bytes]
     more = ["--system", b"b\xff", "--meta", b"k=c\xff", "--option", b"o=d\xff", "--name", b"e\xff"]
-    more += ["--state", b'{"n": "f\\xff"}']
+    more += ["--state", b'{"n": "f\xff"}']
     clew("run", "-m", echo, "-s", "s", *more, "one")
     name, line = clew.stored("s")
     assert name["name"] == "e\ufffd"
