@@ -121,7 +121,9 @@ def _model_options(target: Target, options: RunOptions) -> dict[str, Any]:
 
     given: dict[str, Any] = dict(target.inherited.get("option") or {})
     for key, text in options["option"]:
-        if is_secret_name(key) or key in _NOT_OPTIONS:
+        if key in _CLEWS_OWN:
+            raise UsageError(f"--option {key}: not a model option", hint=_OWN_HINT)
+        if is_secret_name(key) or key in _ADDRESSES:
             raise UsageError(
                 f"--option {key}: not a model option",
                 hint="keys and addresses come from the environment",
@@ -146,9 +148,28 @@ def _has_secret(value: Any) -> bool:
     return isinstance(value, list) and any(map(_has_secret, value))
 
 
-_NOT_OPTIONS = frozenset(
-    {"model", "messages", "stream", "timeout", "base_url", "api_base", "extra_headers", "headers"}
+_ADDRESSES = frozenset({"base_url", "api_base", "extra_headers", "headers"})
+_CLEWS_OWN = frozenset(
+    [
+        "model",
+        "messages",
+        "stream",
+        "stream_options",
+        "timeout",
+        "request_timeout",
+        "n",
+        "num_retries",
+        "max_retries",
+        "fallbacks",
+        "context_window_fallback_dict",
+        "mock_response",
+        "custom_llm_provider",
+        "deployment_id",
+        "model_list",
+    ]
 )
+"""Which model answers, how often it is asked, and how it is read: the run's line tells all that."""
+_OWN_HINT = "clew sets it itself; see --retries, --timeout and --stream"
 
 
 def _limits(app: App, options: RunOptions) -> "Limits":

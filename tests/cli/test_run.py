@@ -329,6 +329,25 @@ def test_a_key_given_as_a_model_option_is_refused_and_not_repeated(clew: Clew, m
     assert not clew.home.exists()
 
 
+@pytest.mark.parametrize(
+    "option",
+    [
+        'fallbacks=["x/y"]',
+        "custom_llm_provider=x",
+        "mock_response=hi",
+        "n=2",
+        "num_retries=9",
+        "stream=false",
+    ],
+)
+def test_an_option_that_would_have_another_model_or_request_answer_is_refused(
+    clew: Clew, model: str, option: str
+) -> None:
+    result = clew("run", "-m", model, "--option", option, "-s", "s", "hi", code=2)
+    assert result.err.startswith(f"clew: --option {option.partition('=')[0]}: not a model option")
+    assert not clew.home.exists()
+
+
 def test_a_run_without_history_runs_beside_a_turn_in_progress(clew: Clew, model: str) -> None:
     clew("run", "-m", model, "-s", "s", "one")
     with holding_the_turn(clew):
