@@ -12,7 +12,7 @@ from .app import App
 from .live import JsonLive, TextLive
 from .options import RunOptions
 from .prompt import read_prompt, read_stdin
-from .show import check_output_file, say_what_was_found, show, show_stopped
+from .show import check_output, say_what_was_found, show, show_stopped
 from .signals import INTERRUPTS
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
     """Run once, show it, and return the exit code."""
     from clew.core.agent import Agent
 
-    check_output_file(options)
+    check_output(app, options)
     prompt = _prompt(app, target, options)
     if not prompt.strip() and target.resume is None and not options["files"]:
         raise UsageError("there is no prompt", hint='say what to send: clew run "…", or pipe it in')

@@ -46,9 +46,17 @@ def show(app: App, result: "RunOutput", live: TextLive | JsonLive, options: RunO
         say_how_it_ended(line, repeated=result.repeated)
     if result.store_error is not None:
         output.complain(result.store_error)
-    if app.settings.value("usage", True if options["usage"] else None):
-        say_usage(line, app.settings.value("color", options["color"]))
+    if _wants_usage(app, options):
+        say_usage(line, _color(app, options))
     return result.exit_code
+
+
+def _wants_usage(app: App, options: RunOptions) -> bool:
+    return bool(app.settings.value("usage", True if options["usage"] else None))
+
+
+def _color(app: App, options: RunOptions) -> str:
+    return str(app.settings.value("color", options["color"]))
 
 
 def show_stopped(line: "RunLine | None", options: RunOptions) -> None:
@@ -74,8 +82,14 @@ def _result_text(result: "RunOutput", options: RunOptions) -> str:
     return result.content.rstrip("\n") + "\n"
 
 
-def check_output_file(options: RunOptions) -> None:
-    """Refuse, before anything is paid for, a file that could not be written afterwards."""
+def check_output(app: App, options: RunOptions) -> None:
+    """Refuse, before anything is paid for, what could not be shown or written afterwards."""
+    _wants_usage(app, options)
+    _color(app, options)
+    _check_file(options)
+
+
+def _check_file(options: RunOptions) -> None:
     path = options["output_file"]
     if path is not None and options["output_format"] == "stream-json":
         raise UsageError("-O takes an answer, not a stream of events", hint="redirect stdout")

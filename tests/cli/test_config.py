@@ -194,6 +194,25 @@ def test_bad_configuration_stops_a_run_before_anything_is_stored(clew: Clew, mod
     assert not clew.home.exists()
 
 
+@pytest.mark.parametrize("text", ['usage = "maybe"', 'color = "blue"'])
+def test_a_wrong_wish_for_the_output_is_told_before_the_run_is_made(
+    clew: Clew, model: str, text: str
+) -> None:
+    configure(clew, text)
+    result = clew("run", "-m", model, "hi", code=78)
+    assert result.out == ""
+    assert not clew.home.exists()
+
+
+@pytest.mark.parametrize("variable", ["CLEW_USAGE", "CLEW_COLOR"])
+def test_a_wrong_variable_for_the_output_is_told_before_the_run_is_made(
+    clew: Clew, model: str, variable: str
+) -> None:
+    result = clew("run", "-m", model, "hi", env={variable: "maybe"}, code=2)
+    assert variable in result.err
+    assert not clew.home.exists()
+
+
 def test_a_store_of_an_unknown_kind_is_a_usage_error(clew: Clew) -> None:
     assert "jsonl:DIR" in clew("--store", "sqlite:x", "history", code=2).err
 
