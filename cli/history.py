@@ -209,7 +209,8 @@ def _for_people(run: RunLine) -> str:
     answer = run["content"].rstrip("\n")
     if run["data"] is not None:
         answer = json.dumps(run["data"], ensure_ascii=False)
-    return f"{head}\n{asked}\n{attached}{answer}\n\n"
+    end = f"{answer}\n\n" if answer else "\n"
+    return f"{head}\n{asked}\n{attached}{end}"
 
 
 def _under_way(run: RunLine) -> str:

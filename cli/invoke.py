@@ -60,7 +60,7 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
         result = agent.invoke(prompt, how)
     except (Cancelled, KeyboardInterrupt):
         live.end()
-        show_stopped(live.line, options)
+        show_stopped(live, options)
         raise
     except BaseException:
         live.end()

@@ -9,7 +9,7 @@ from typing import Any
 
 from clew.core.clock import seconds
 from clew.core.errors import ConfigError, UsageError
-from clew.core.home import default_home
+from clew.core.home import base_folder, default_home
 
 _FILE = "config.toml"
 _FOLDER = ".clew"
@@ -146,8 +146,7 @@ def _read(key: Key, value: Any, where: str, error: type[UsageError | ConfigError
 
 def config_folder() -> str:
     """Return the folder of the user's own configuration."""
-    base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
-    return os.path.join(base, "clew")
+    return os.path.join(base_folder("XDG_CONFIG_HOME", "~/.config"), "clew")
 
 
 def nearest_folder() -> str | None:

@@ -12,7 +12,6 @@ from .live import JsonLive, TextLive, say_how_it_ended, say_usage
 from .options import RunOptions
 
 if TYPE_CHECKING:
-    from clew.core.lines import RunLine
     from clew.core.result import RunOutput
 
 
@@ -29,19 +28,8 @@ def say_what_was_found(app: App, result: "RunOutput") -> None:
 
 def show(app: App, result: "RunOutput", live: TextLive | JsonLive, options: RunOptions) -> int:
     """Print a run in the form that was asked for, and return the exit code."""
-    from clew.core.events import Announcer
-
     line = result.line
-    completed = line["status"] == "COMPLETED"
-    if options["output_format"] == "stream-json":
-        if result.repeated:
-            Announcer(live, result.run_id, result.session_id).again(line)
-    elif options["output_file"] is not None and completed:
-        _write_file(options["output_file"], _result_text(result, options))
-    elif options["output_format"] == "json":
-        output.line(line)
-    elif not live.started and (completed or result.store_error):
-        output.answer(_result_text(result, options))
+    _give(result, live, options)
     if not app.quiet or line["exit_code"]:
         say_how_it_ended(line, repeated=result.repeated)
     if result.store_error is not None:
@@ -49,6 +37,22 @@ def show(app: App, result: "RunOutput", live: TextLive | JsonLive, options: RunO
     if _wants_usage(app, options):
         say_usage(line, _color(app, options))
     return result.exit_code
+
+
+def _give(result: "RunOutput", live: TextLive | JsonLive, options: RunOptions) -> None:
+    """Print what stdout, or the output file, is to have of a run, and does not have yet."""
+    from clew.core.events import Announcer
+
+    completed = result.line["status"] == "COMPLETED"
+    if options["output_format"] == "stream-json":
+        if result.repeated:
+            Announcer(live, result.run_id, result.session_id).again(result.line)
+    elif options["output_file"] is not None and completed:
+        _write_file(options["output_file"], _result_text(result, options))
+    elif options["output_format"] == "json":
+        output.line(result.line)
+    elif not live.started and (completed or result.store_error):
+        output.answer(_result_text(result, options))
 
 
 def _wants_usage(app: App, options: RunOptions) -> bool:
@@ -59,12 +63,14 @@ def _color(app: App, options: RunOptions) -> str:
     return str(app.settings.value("color", options["color"]))
 
 
-def show_stopped(line: "RunLine | None", options: RunOptions) -> None:
-    """Show a run that a signal stopped."""
+def show_stopped(live: TextLive | JsonLive, options: RunOptions) -> None:
+    """Show a run that a signal stopped, or that was completed all the same."""
+    from clew.core.result import RunOutput
+
+    line = live.line
     if line is None:
         return
-    if options["output_format"] == "json":
-        output.line(line)
+    _give(RunOutput(line), live, options)
     say_how_it_ended(line, repeated=False)
     if line["seq"] is not None:
         output.note(f"session {line['session_id']}")

@@ -60,6 +60,15 @@ class Invocation:
 
 
 @dataclass(frozen=True)
+class _Asked:
+    """What a call asks, under which run id."""
+
+    run_id: str
+    input: str = ""
+    files: tuple[Attachment, ...] = ()
+
+
+@dataclass(frozen=True)
 class Agent:
     """A model, how it is told to behave, and how much it may use.
 
@@ -121,45 +130,45 @@ class Agent:
 
     def invoke(self, input: str, how: Invocation) -> RunOutput:
         """Run as `run` does, with every detail in one object."""
-        order, log = self._prepare(input, how)
+        asked, log = self._asked(input, how)
         if how.run_id is None or how.store is None or not how.keep:
-            return self._in_turn(order, log, how)
+            return self._in_turn(asked, log, how)
         with how.store.claim(how.run_id, log.session_id, how.user_id, how.waiting) as claim:
             if claim.session_id != log.session_id:
                 raise ConflictError(
                     f"run id {how.run_id!r} is taken, in session {claim.session_id}"
                 )
             if ids.is_made_here(how.run_id):
-                return self._once(order, log, how, after=0)
+                return self._once(asked, log, how, after=0)
             if claim.fresh:
-                return self._in_turn(order, log, how)
-            return self._once(order, log, how, claim.after)
+                return self._in_turn(asked, log, how)
+            return self._once(asked, log, how, claim.after)
 
-    def _once(self, order: Order, log: SessionLog, how: Invocation, after: int) -> RunOutput:
+    def _once(self, asked: _Asked, log: SessionLog, how: Invocation, after: int) -> RunOutput:
         """Run, unless a line after `after` is this run's: then tell, or go on with it."""
         log.recover()
-        earlier = follow(log, order.run_id, after)
+        earlier = follow(log, asked.run_id, after)
         if earlier is None:
-            return self._in_turn(order, log, how)
-        files = [item.record for item in order.files]
+            return self._in_turn(asked, log, how)
+        files = [item.record for item in asked.files]
         same_question(
-            earlier.first, input_text=order.input, files=files, kind=_KIND, name=self.name
+            earlier.first, input_text=asked.input, files=files, kind=_KIND, name=self.name
         )
         if earlier.done:
             return RunOutput(earlier.tip, repeated=True)
-        again = replace(how, resume=order.run_id)
-        return self._in_turn(replace(order, run_id=new_run_id(), input="", files=()), log, again)
+        return self._in_turn(_Asked(new_run_id()), log, replace(how, resume=asked.run_id))
 
     def preview(self, input: str, how: Invocation) -> Plan:
         """Return what `invoke` would send now. Writes nothing and waits for nobody."""
-        order, log = self._prepare(input, how)
+        asked, log = self._asked(input, how)
+        order = self._order(asked, how)
         if how.resume is not None:
             order = replace(order, resumes=going_on(log, how.resume).tip)
-        return plan(_sized(order), log)
+        return plan(order, log)
 
-    def _in_turn(self, order: Order, log: SessionLog, how: Invocation) -> RunOutput:
+    def _in_turn(self, asked: _Asked, log: SessionLog, how: Invocation) -> RunOutput:
         # A litellm model takes seconds to be loaded: not while others wait for the turn.
-        order = _sized(order)
+        order = self._order(asked, how)
         refuse_unpriced(order.model, order.limits)
         serial = order.history.on or how.serial or how.resume is not None
         with log.turn(order.run_id, how.waiting) if serial else nullcontext():
@@ -175,22 +184,25 @@ class Agent:
             result = perform(order, log, how.on_event, how.shield)
         return replace(result, recovered=tuple(recovered), problems=tuple(log.problems))
 
-    def _prepare(self, input: str, how: Invocation) -> tuple[Order, SessionLog]:
+    def _asked(self, input: str, how: Invocation) -> tuple[_Asked, SessionLog]:
         user = ids.user_id(how.user_id)
         run = ids.run_id(how.run_id) if how.run_id is not None else new_run_id()
-        log = self._log(how, user)
         text = storable(input)
         files = tuple(item if isinstance(item, Attachment) else load(item) for item in how.files)
         if how.resume is None and not text.strip() and not files:
             raise UsageError("the prompt is empty", hint="say what to send to the model")
+        return _Asked(run, text, files), self._log(how, user)
+
+    def _order(self, asked: _Asked, how: Invocation) -> Order:
+        """Return what is to be done; raise NotFoundError for a model nobody has."""
         model = self._model(how)
-        order = Order(
+        return Order(
             model=model,
-            run_id=run,
-            input=text,
-            files=files,
+            run_id=asked.run_id,
+            input=asked.input,
+            files=asked.files,
             system=storable(self.system) if self.system else None,
-            history=how.history or self._policy(),
+            history=replace(how.history or self._policy(), window=model.window),
             change=how.change,
             schema=self.output_schema,
             model_options=storable_value(self.options, "options"),
@@ -199,7 +211,6 @@ class Agent:
             metadata=how.metadata,
             name=self.name,
         )
-        return order, log
 
     def _log(self, how: Invocation, user: str) -> SessionLog:
         session = ids.session_id(how.session_id) if how.session_id is not None else None
@@ -221,8 +232,3 @@ class Agent:
             runs=self.num_history_runs,
             messages=self.num_history_messages,
         )
-
-
-def _sized(order: Order) -> Order:
-    """Return the order with the model's window; raise NotFoundError for a model nobody has."""
-    return replace(order, history=replace(order.history, window=order.model.window))

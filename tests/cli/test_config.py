@@ -47,6 +47,14 @@ def test_people_see_the_origin_in_brackets(clew: Clew) -> None:
     assert "user      default  (default)\n" in clew("config").out
 
 
+def test_a_relative_data_or_config_folder_does_not_count(clew: Clew) -> None:
+    clew.env |= {"XDG_DATA_HOME": "data", "XDG_CONFIG_HOME": "config"}
+    assert settings(clew)["home"][0] == f"{clew.env['HOME']}/.local/share/clew"
+    (clew.cwd / "config" / "clew").mkdir(parents=True)
+    (clew.cwd / "config" / "clew" / "config.toml").write_text("retries = 9")
+    assert settings(clew)["retries"] == (2, "default")
+
+
 def test_people_see_values_as_they_would_give_them(clew: Clew) -> None:
     out = clew("config", env={"CLEW_USAGE": "1", "CLEW_WAIT": "10m"}).out
     assert "usage     true  ($CLEW_USAGE)\n" in out

@@ -21,6 +21,13 @@ def test_the_same_call_again_prints_the_stored_line_and_calls_nothing(
     assert "nothing was sent" in again.err
 
 
+def test_a_call_is_repeated_without_its_model(clew: Clew, model: str) -> None:
+    call = ("run", "-m", model, "--run-id", "r", "--json", "hi")
+    first = clew(*call).json
+    (clew.cwd.parent / "recording.jsonl").unlink()
+    assert clew(*call).json == first
+
+
 def test_a_repeated_call_prints_the_answer_as_text(clew: Clew, model: str) -> None:
     for _ in range(2):
         assert clew("run", "-m", model, "--run-id", "r", "hi").out == "hello\n"

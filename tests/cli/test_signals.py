@@ -119,3 +119,12 @@ def test_a_signal_while_the_line_is_written_comes_after_the_last_event(
     last = json.loads(out.splitlines()[-1])
     assert code == -signal.SIGTERM
     assert (last["event"], last["run"]) == ("RunCompleted", clew.stored("s")[0])
+
+
+def test_a_signal_while_the_line_is_written_does_not_take_the_answer(
+    clew: Clew, model: str
+) -> None:
+    call = ["run", "-q", "-m", model, "-s", "s", "hi"]
+    assert stopped_while_writing(clew, "s.jsonl", *call) == (-signal.SIGTERM, b"hello\n")
+    assert stopped_while_writing(clew, "s.jsonl", *call, "-O", "answer")[0] == -signal.SIGTERM
+    assert (clew.cwd / "answer").read_text() == "hello\n"
