@@ -10,10 +10,9 @@ import shutil
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 
 import pytest
 
@@ -77,19 +76,15 @@ def faulty(clew: Clew, point: Point, fault: str, *arguments: str) -> Result | No
 
 
 def sticky(
-    clew: Clew, name: str, error: str, paths: Sequence[Path], *arguments: str
-) -> Iterator[tuple[int, Result]]:
-    """Run again and again; from its n-th call of this name on these paths on, each call fails.
+    clew: Clew, name: str, number: int, error: str, paths: Sequence[str], *arguments: str
+) -> Result | None:
+    """Run while each call of this name on these paths fails, from the `number`-th on.
 
-    Yields n and how it ended, until the run makes fewer calls.
+    None if the run makes fewer calls.
     """
-    only = [word for path in paths for word in ("-P", str(path))]
-    for number in range(1, 100):
-        inject = f"inject={name}:error={error}:when={number}+"
-        ended = _injected(clew, (*only, "-e", f"trace={name}", "-e", inject), arguments)
-        if ended is None:
-            return
-        yield number, ended
+    only = [word for path in paths for word in ("-P", path)]
+    inject = f"inject={name}:error={error}:when={number}+"
+    return _injected(clew, (*only, "-e", f"trace={name}", "-e", inject), arguments)
 
 
 def _injected(clew: Clew, how: Sequence[str], arguments: Sequence[str]) -> Result | None:

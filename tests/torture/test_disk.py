@@ -76,7 +76,7 @@ def test_wherever_the_disk_is_full_exit_code_and_file_agree(
 ) -> None:
     clew.env["CLEW_MODEL"] = clew.recording(("hi", LONG))
     ends = []
-    for free in range(0, 400_000, 12_000):
+    for free in range(0, 400_000, 25_000):
         clew("run", "-q", "-s", "s", "--no-stream", "hi")
         filler = fill(small_disk, free)
         arguments = ("run", "-q", "-s", "s", "--run-id", "it", "--no-stream", "hi")

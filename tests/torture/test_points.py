@@ -1,6 +1,7 @@
 """Every system call of a run that touches the store: killed in front of it, and made to fail."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ import pytest
 from tests.conftest import Clew, Result
 from tests.torture.checker import check
 from tests.torture.conftest import Figure
-from tests.torture.strace import LAST, Point, faulty, points, require_strace
+from tests.torture.strace import LAST, Point, faulty, points, require_strace, sticky
 
 ANSWER = "the whole answer"
 SAME = ("-q", "-s", "s", "--run-id", "it", "--json", "hi")
@@ -29,7 +30,20 @@ ERRORS = {  # what each call may fail with; others: EIO
     "flock": ("ENOLCK", "EINTR"),
     "ftruncate": ("EIO", "EINTR"),
 }
-STICKY = ("write", "fsync", "openat", "ftruncate", "rename", "unlink", "flock", "mkdir", "close")
+STICKY = [
+    ("write", "ENOSPC"),
+    ("write", "EIO"),
+    ("fsync", "EIO"),
+    ("openat", "EDQUOT"),
+    ("ftruncate", "EIO"),
+    ("rename", "EDQUOT"),
+    ("unlink", "EIO"),
+    ("flock", "ENOLCK"),
+    ("mkdir", "ENOSPC"),
+    ("pread64", "EIO"),
+    ("close", "EIO"),
+]
+PATH = re.compile(r'HOME[^">]*')
 
 
 class World(Clew):
@@ -270,3 +284,30 @@ def test_a_call_that_fails_is_told_and_loses_and_doubles_nothing(
     wrong = judged(world, faults, after_error(case))
     assert not wrong, "\n".join(wrong)
     figure(f"error points of {case}", f"{len(faults)}, all hold")
+
+
+def paths_of(world: World, found: list[Point]) -> list[str]:
+    """The files and folders that a run touches, those of passing names left out."""
+    names = {path for point in found for path in PATH.findall(point.arguments)}
+    kept = sorted(name for name in names if not name.endswith((".new", "HOME")))
+    return [name.replace("HOME", str(world.home)) for name in kept]
+
+
+@pytest.mark.parametrize("case", [CASES[0], CASES[2]], ids=str)
+def test_a_call_that_goes_on_failing_is_told_and_loses_and_doubles_nothing(
+    world: World, case: Case, figure: Figure
+) -> None:
+    paths = paths_of(world, begun(world, case))
+    wrong, count = [], 0
+    for name, error in STICKY:
+        for number in range(1, 100):
+            world.again()
+            ended = sticky(world, name, number, error, paths, *case.run)
+            if ended is None:
+                break
+            count += 1
+            told = agree(world, ended) or after(world, case, ended)
+            wrong += [f"{error} at {name} from {number} on: {told}"] if told else []
+    assert not wrong, "\n".join(wrong)
+    assert count > 40
+    figure(f"lasting errors in {case}", f"{count}, all hold")
