@@ -54,6 +54,8 @@ class Clew:
             "LANG": "C.UTF-8",
             "COLUMNS": "80",
         }
+        if "PYTHONPATH" in os.environ:  # another version of a library, to be tested with
+            self.env["PYTHONPATH"] = os.environ["PYTHONPATH"]
 
     def __call__(
         self,
