@@ -363,3 +363,12 @@ def test_a_lock_that_says_nonsense_of_its_holder_is_still_a_lock(world: World, r
             world.store.session("s", "default").turn("other", AT_ONCE),
         ):
             pass
+
+
+def test_a_holder_is_known_whatever_the_lock_said_before(world: World) -> None:
+    lock = world.one("s.turn.lock")
+    for before in (b"", ARRAYS[:4096], b"{}"):
+        lock.write_bytes(before)
+        with world.store.session("s", "default").turn("holder", AT_ONCE):
+            holder = read_holder(str(lock))
+            assert (holder.pid, holder.run_id) == (os.getpid(), "holder")
