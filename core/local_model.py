@@ -12,6 +12,7 @@ from functools import cached_property
 from .errors import NotFoundError, ProviderDown
 from .home import weights_path
 from .model import Model, ModelReply, ModelRequest, Price
+from .text import storable
 
 WINDOW = 8192
 """Tokens of context that an embedded model is loaded with."""
@@ -35,7 +36,7 @@ class LocalModel:
             self.name = name
         else:
             self._path = os.path.abspath(name.removeprefix("gguf:"))
-            self.name = f"gguf:{self._path}"
+            self.name = storable(f"gguf:{self._path}")
         self._check(embedded)
 
     def _check(self, embedded: bool) -> None:

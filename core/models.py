@@ -3,6 +3,7 @@
 from .errors import UsageError
 from .model import Model
 from .store import Store
+from .text import storable
 
 DEFAULT_MODEL = "local/smollm2"
 """The embedded model: what answers when nothing else is configured."""
@@ -27,7 +28,7 @@ def resolve(name: str, *, store: Store | None, user_id: str, home: str | None = 
         return LocalModel(name, home)
     from .litellm_model import LitellmModel
 
-    return LitellmModel(name)
+    return LitellmModel(storable(name))
 
 
 def missing_keys(model: Model) -> list[str]:

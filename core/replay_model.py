@@ -14,6 +14,7 @@ from .messages import Message
 from .model import ModelReply, ModelRequest, Price
 from .refs import find
 from .store import Store
+from .text import storable
 from .usage import Usage, no_usage
 
 _Answer = tuple[str, ModelReply]
@@ -39,7 +40,7 @@ class ReplayModel:
             )
         if os.path.isfile(self._source):
             self._source = os.path.abspath(self._source)
-        self.name = f"replay:{self._source}"
+        self.name = storable(f"replay:{self._source}")
         self._runs = _recorded(self._source, store, user_id)
         self._used: dict[str, int] = {}
 
