@@ -1,7 +1,6 @@
 """What a provider can answer that is no answer, and what of it clew keeps: streamed and not."""
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -12,8 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import CLEW, Clew, jq
+from tests.conftest import Clew, jq
 from tests.provider import Answer, Json, Provider
+from tests.spent import spent
 
 CANARY = "sk-CANARY-0123456789"
 FLAGS = ("--stream", "--no-stream")
@@ -355,17 +355,6 @@ def test_a_busy_provider_is_asked_again_when_it_says_so(clew: Clew, provider: Pr
     assert "asking again in 2.0 s" in result.err
 
 
-def peak(clew: Clew, arguments: list[str], out: Path) -> int:
-    """Run a command and return the most memory it had, in bytes."""
-    with out.open("wb") as stdout:
-        pipes: Any = {"stdin": subprocess.DEVNULL, "stdout": stdout}
-        process = subprocess.Popen([CLEW, *arguments], env=clew.env, cwd=clew.cwd, **pipes)
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return used.ru_maxrss * (1 if sys.platform == "darwin" else 1024)
-
-
 @pytest.mark.slow
 @both
 def test_an_answer_of_fifty_megabytes_is_kept_whole_in_memory_of_a_few_times_its_line(
@@ -377,9 +366,9 @@ def test_an_answer_of_fifty_megabytes_is_kept_whole_in_memory_of_a_few_times_its
     kind = "text/event-stream" if flag == "--stream" else "application/json"
     call = ["run", "-q", "-m", "openai/m", "-s", "s", flag, "--retries=0", "go"]
     provider.answer("short")
-    base = peak(clew, call, tmp_path / "short")
+    base = spent(clew, *call, out=tmp_path / "short").memory
     provider.answer(body=raw, headers={"content-type": kind})
-    most = peak(clew, call, tmp_path / "long")
+    most = spent(clew, *call, out=tmp_path / "long").memory
     lines = clew.session_file("s").read_bytes().splitlines()
     assert json.loads(lines[1])["content"] == text
     assert (tmp_path / "long").read_text() == text + "\n"
