@@ -231,9 +231,12 @@ def _fits(value: Any, shape: Any) -> bool:
 
 _NULL = type(None)
 _HALF = re.compile(
-    rb"\\u[dD][89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..)\\u[dD][c-fC-F]", re.DOTALL
+    rb"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F])", re.DOTALL
 )
-"""Finds every surrogate without its other half, and at times one that has it."""
+"""Finds every surrogate without its other half, and at times one that has it.
+
+It begins with what every match begins with: so a line of megabytes is searched in milliseconds.
+"""
 _DEEPEST = 200
 """Levels: what is written has at most half of them, and no reader fails at so many."""
 _LARGEST = 2**53
