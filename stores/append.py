@@ -42,9 +42,9 @@ def append_line(
                     return None
                 if not (is_still(held, lock) and is_still(fd, path)):
                     continue
-                _write(fd, size, data, path)
                 if new or size == 0:
                     sync_folder(os.path.dirname(path))
+                _write(fd, size, data, path)
                 return data
             finally:
                 close(fd)

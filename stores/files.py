@@ -109,19 +109,19 @@ def open_to_read(path: str) -> int | None:
     raise StoreError(f"{path} is not a regular file")
 
 
-def make_folder(path: str, *, parents: int = 0) -> None:
+def make_folder(path: str, *, parents: int = 0, durable: bool = True) -> None:
     """Make a folder that only its owner may enter (0700, whatever the umask), and its parents.
 
-    Raises StoreError if it, or one of so many `parents`, cannot be made, belongs to somebody else,
-    or may be written to by others.
+    Its name outlives a power cut, if it is to be `durable`. Raises StoreError if it, or one of so
+    many `parents`, cannot be made, belongs to somebody else, or may be written to by others.
     """
     if parents:
-        make_folder(os.path.dirname(path), parents=parents - 1)
+        make_folder(os.path.dirname(path), parents=parents - 1, durable=durable)
     with storing("make the folder", path):
         try:
             status = os.stat(path)
         except FileNotFoundError:
-            _make(path)
+            _make(path, durable)
             status = os.stat(path)
     if not stat.S_ISDIR(status.st_mode):
         raise StoreError(f"{path} is not a folder", hint="choose another --home")
@@ -134,13 +134,15 @@ def make_folder(path: str, *, parents: int = 0) -> None:
         raise StoreError(f"others may write to {path}", hint=f"chmod go-w {path}")
 
 
-def _make(path: str) -> None:
+def _make(path: str, durable: bool) -> None:
     parent = os.path.dirname(path)
     if parent and not os.path.isdir(parent):
-        _make(parent)
+        _make(parent, durable)
     with suppress(FileExistsError):
         os.mkdir(path, 0o700)
         os.chmod(path, 0o700)
+        if durable:
+            sync_folder(parent or os.curdir)
 
 
 def write_all(fd: int, data: bytes) -> None:

@@ -20,7 +20,7 @@ class LastUsed:
     def mark(self, session: str) -> None:
         """Remember `session`; that this fails is nobody's concern."""
         with suppress(OSError, StoreError):
-            make_folder(self._folder)
+            make_folder(self._folder, durable=False)
             for path in filter(None, (self._here, self._anywhere)):
                 if read_small(path) != session.encode():
                     replace_file(path, session.encode())

@@ -656,10 +656,23 @@ def test_a_line_is_synced_before_it_is_acknowledged(session: Session, disk: Disk
     assert disk.done == ["write", "fsync"]
 
 
-def test_the_name_of_a_new_file_is_synced_too(session: Session, disk: Disk) -> None:
+def test_the_name_of_a_new_file_is_synced_before_its_first_line(
+    session: Session, disk: Disk
+) -> None:
     session.path.unlink()
     add_run(session.log, "new")
-    assert disk.done == ["write", "fsync", "fsync folder"]
+    assert disk.done == ["fsync folder", "write", "fsync"]
+
+
+def test_the_names_of_new_folders_are_synced_before_the_first_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = synced(monkeypatch)
+    log = JsonlStore(str(tmp_path / "home")).session("s", "default")
+    add_run(log, "r1")
+    path = Path(log.location)
+    above = [parent.stat().st_ino for parent in path.parents[:4]]
+    assert found[: found.index(path.stat().st_ino)] == above[::-1]
 
 
 def test_a_line_is_whole_however_few_bytes_a_write_takes(session: Session, disk: Disk) -> None:
@@ -726,7 +739,7 @@ def test_a_run_is_on_record_before_it_begins(
     found = synced(monkeypatch)
     flight = session.log.begin(intent(session.log, "new"))
     [record] = session.folder.rglob("*.part")
-    assert found == [record.stat().st_ino, record.parent.stat().st_ino]
+    assert found[-2:] == [record.stat().st_ino, record.parent.stat().st_ino]
     flight.landed()
 
 
