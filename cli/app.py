@@ -4,6 +4,8 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from clew.core.errors import UsageError
+
 from . import output
 from .settings import Settings
 
@@ -47,7 +49,21 @@ class App:
         from clew.core import ids
         from clew.core.text import storable
 
-        return ids.user_id(storable(str(self.settings.value("user", flag))))
+        user = ids.user_id(storable(str(self.settings.value("user", flag))))
+        own = os.environ.get("CLEW_USER")
+        if os.environ.get("CLEW_RUN") and own and user != own:
+            raise UsageError(
+                f"this command was started by a run of user {own!r}: it may not be {user!r}"
+            )
+        return user
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What a command that a run starts needs to find the same sessions."""
+        store = self.settings.value("store")
+        return {"CLEW_HOME": os.path.abspath(self.home)} | (
+            {"CLEW_STORE": str(store)} if store else {}
+        )
 
     def note(self, text: str) -> None:
         """Tell people something, unless they want quiet."""

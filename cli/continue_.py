@@ -4,15 +4,22 @@ from typing import Any, Unpack
 
 import click
 
+from clew.core.approvals import Answers
+
 from .app import App
 from .invoke import Target, invoke
-from .options import OptionalValue, RunOptions, run_options, session_option
+from .options import PAIR, OptionalValue, RunOptions, run_options, session_option
 
 
 class ContinueOptions(RunOptions):
     """The options of `continue`."""
 
     resume: str | None
+    confirm: tuple[str, ...]
+    reject: tuple[str, ...]
+    note: str | None
+    answer: tuple[tuple[str, str], ...]
+    result: tuple[tuple[str, str], ...]
 
 
 @click.command(
@@ -24,30 +31,56 @@ class ContinueOptions(RunOptions):
     metavar="[=RUN]",
     help="Go on with a failed, cancelled or interrupted run (the last one) where it stopped.",
 )
+@click.option(
+    "--confirm",
+    metavar="[=CALL]",
+    multiple=True,
+    help="Let the tool calls run that the latest paused run waits with, or this one.",
+)
+@click.option(
+    "--reject", metavar="[=CALL]", multiple=True, help="Do not let them run; --note says why."
+)
+@click.option("--note", metavar="TEXT", help="What the model is told beside the decision.")
+@click.option(
+    "--answer", metavar="K=V", type=PAIR, multiple=True, help="A value that a tool call asks for."
+)
+@click.option(
+    "--result",
+    metavar="CALL=TEXT",
+    type=PAIR,
+    multiple=True,
+    help="The result of a tool call that is made elsewhere.",
+)
 @run_options
 @click.pass_obj
 def command(app: App, **options: Unpack[ContinueOptions]) -> int:
     """Go on with a session: its earlier completed turns are sent along.
 
     Which session: -s, else $CLEW_SESSION, else the one used last in this terminal, else the one
-    used last anywhere. Model, --system and --option are inherited from its last completed run.
-    What does not fit the model's window is left out, oldest first, and said.
+    used last anywhere. Model, --system, --tool and --option are inherited from its last completed
+    run. What does not fit the model's window is left out, oldest first, and said.
 
     \b
     Examples:
       clew continue "And in German?"
       clew continue -s trip --history-runs 3 "Shorter, please."
       clew continue --resume
+      clew continue --reject --note "Not on a Friday."
     """
-    from clew.core.chain import resumable
+    from clew.core.chain import open_pause, resumable, waiting
     from clew.core.inherit import inherited
 
     app.quiet = options["quiet"]
     user = app.user(options["user"])
     log = app.choose(options["session"], user)
+    answers = _answers(options)
     resume = None
-    if options["resume"] is not None:
+    if answers.given:
+        resume = open_pause(log, options["resume"] or None)
+    elif options["resume"] is not None:
         resume = resumable(log, options["resume"] or None)
+    elif (paused := waiting(log)) is not None:
+        app.note(f"run {paused} is still paused; --confirm or --reject settles it")
     settings: dict[str, Any] = inherited(log, resume)
     app.warn_of_problems(log)
     target = Target(
@@ -57,6 +90,23 @@ def command(app: App, **options: Unpack[ContinueOptions]) -> int:
         history=True,
         serial=True,
         resume=resume,
+        answers=answers,
         inherited=settings,
     )
     return invoke(app, target, options)
+
+
+def _answers(options: ContinueOptions) -> Answers:
+    from clew.core.errors import UsageError
+    from clew.core.text import storable
+
+    answers = Answers(
+        confirm=options["confirm"],
+        reject=options["reject"],
+        note=storable(options["note"]) if options["note"] else None,
+        fields={name: storable(value) for name, value in options["answer"]},
+        results=dict(options["result"]),
+    )
+    if answers.note is not None and not answers.given:
+        raise UsageError("--note goes with --confirm, --reject, --answer or --result")
+    return answers

@@ -1,14 +1,17 @@
 """What `run` and `continue` share: from options to a run."""
 
+import os
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from clew.core.approvals import Answers
 from clew.core.errors import Cancelled, UsageError
 
 from . import output
 from .app import App
+from .approve import decider
 from .live import JsonLive, TextLive
 from .options import RunOptions
 from .prompt import read_prompt, read_stdin
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from clew.core.history import HistoryPolicy
     from clew.core.session import StateChange
     from clew.core.store import Waiting
+    from clew.core.tools import Tool
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Target:
     history: bool = False
     serial: bool = False
     resume: str | None = None
+    answers: Answers = Answers()
     inherited: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -42,6 +47,7 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
     from clew.core.agent import Agent
 
     check_output(app, options)
+    _refuse_own_session(target, options)
     prompt = _prompt(app, target, options)
     if not prompt.strip() and target.resume is None and not options["files"]:
         raise UsageError("there is no prompt", hint='say what to send: clew run "…", or pipe it in')
@@ -49,6 +55,7 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
         model=_model(app, target, options),
         system=_system(target, options),
         output_schema=_schema(options),
+        tools=_tools(target, options),
         options=_model_options(target, options),
         limits=_limits(app, options),
     )
@@ -70,6 +77,16 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
         app.note(f"session {result.session_id}")
     say_what_was_found(app, result)
     return show(app, result, live, options)
+
+
+def _refuse_own_session(target: Target, options: RunOptions) -> None:
+    """A command that a run started would wait for that run, which waits for the command."""
+    inside = os.environ.get("CLEW_RUN") and os.environ.get("CLEW_SESSION") == target.session_id
+    if inside and (target.serial or target.resume is not None or _history(target, options).on):
+        raise UsageError(
+            f"this command was started by a run of session {target.session_id}, which waits for it",
+            hint="change the session's state, or run in another session",
+        )
 
 
 def _prompt(app: App, target: Target, options: RunOptions) -> str:
@@ -172,6 +189,16 @@ _CLEWS_OWN = frozenset(
 _OWN_HINT = "clew sets it itself; see --retries, --timeout and --stream"
 
 
+def _tools(target: Target, options: RunOptions) -> "list[Tool]":
+    sources = options["tools"] or target.inherited.get("tool") or ()
+    if not sources:
+        return []
+    from clew.core.text import storable
+    from clew.core.tool_specs import tools_of
+
+    return [tool for source in sources for tool in tools_of(storable(source))]
+
+
 def _limits(app: App, options: RunOptions) -> "Limits":
     from clew.core.exchange import Limits
 
@@ -180,6 +207,7 @@ def _limits(app: App, options: RunOptions) -> "Limits":
         seconds=settings.value("timeout", options["timeout"]),
         tokens=options["max_total_tokens"],
         cost=settings.value("max_cost", options["max_cost"]),
+        turns=options["max_turns"],
         answer_tokens=options["max_tokens"],
         retries=settings.value("retries", options["retries"]),
     )
@@ -251,6 +279,9 @@ def _invocation(
         stream=options["stream"] is not False,
         home=app.home,
         waiting=_waiting(app, options),
+        decide=decider(options["approve"]),
+        answers=target.answers,
+        environment=app.environment,
         on_event=live,
         shield=INTERRUPTS.shield,
     )

@@ -1,7 +1,11 @@
 """Shows a run while it goes on: text as it streams, or events as lines of JSON; notes on stderr."""
 
+import json
+import sys
+
 from clew.core.events import Event
-from clew.core.lines import RunLine
+from clew.core.ids import shorten
+from clew.core.lines import RunLine, ToolRecord
 
 from . import output
 
@@ -13,7 +17,9 @@ class TextLive:
         self._prints = prints
         self._quiet = quiet
         self._verbose = verbose
+        self._tells = not quiet and (verbose or sys.stderr.isatty())
         self._held = ""
+        self._shown = False
         self.started = False
         self.line: RunLine | None = None
 
@@ -21,8 +27,17 @@ class TextLive:
         """Take an event; the last one leaves the run's line in `line`."""
         self.line = event.get("run")
         match event["event"]:
-            case "RunContent" if self._prints:
+            case "ModelContent" if self._prints and sys.stdout.isatty():
+                self._shown = True
                 self._text(event["content"])
+            case "RunContent" if self._prints and not self._shown:
+                self._text(event["content"])
+            case "RunIntermediateContent" if self._shown:
+                self._break()
+            case "ToolCallStarted" if self._tells:
+                output.note(f"calling {described(event['tool'])}")
+            case "ToolCallCompleted" | "ToolCallError" if self._tells:
+                output.note(_how_it_went(event["tool"]))
             case "ModelRequestError" if not self._quiet:
                 wait = f"; asking again in {event['retry_in']:.1f} s"
                 output.note(f"{event['error']['message']}{wait}")
@@ -40,10 +55,27 @@ class TextLive:
             self.started = True
             output.result(output.shown(kept))
 
+    def _break(self) -> None:
+        """End words that were said before a tool call: the answer is still to come."""
+        self.end()
+        self._held = ""
+        self._shown = self.started = False
+
     def end(self) -> None:
         """End what was printed."""
         if self.started:
             output.result("\n")
+
+
+def described(tool: ToolRecord) -> str:
+    """Return a tool call as one would write it."""
+    return f"{tool['tool_name']}({json.dumps(tool['tool_args'], ensure_ascii=False)})"
+
+
+def _how_it_went(tool: ToolRecord) -> str:
+    how = "failed" if tool["tool_call_error"] else "is done"
+    said = " ".join(tool["result"].split())
+    return f"{tool['tool_name']} {how} ({tool['duration']:.1f} s): {shorten(said)}"
 
 
 class JsonLive:
@@ -70,10 +102,24 @@ def say_how_it_ended(line: RunLine, *, repeated: bool) -> None:
         output.note(" ".join(error["message"].split()))
         if error["hint"]:
             output.hint(error["hint"])
+    elif line["status"] == "PAUSED":
+        _say_what_it_waits_for(line)
     elif line["exit_code"] == 5:
         output.note("the answer was cut off at its longest length (finish_reason length)")
     elif not line["content"]:
         output.note("the model answered nothing")
+
+
+def _say_what_it_waits_for(line: RunLine) -> None:
+    ways = {"confirm": "--confirm or --reject", "input": "--answer", "result": "--result"}
+    for one in line["requirements"]:
+        if one["decision"] is not None:
+            continue
+        call = f"{one['tool_name']}({json.dumps(one['tool_args'], ensure_ascii=False)})"
+        fields = ", ".join(each["name"] for each in one["fields"])
+        asks = f", asks for {fields}" if fields else ""
+        output.note(f"paused: {call} waits for {ways[one['kind']]}{asks} [{one['tool_call_id']}]")
+    output.hint(f"clew continue -s {line['session_id']} --confirm, --reject, --answer, --result")
 
 
 def say_usage(line: RunLine, color: str) -> None:

@@ -101,10 +101,19 @@ def not_empty(_ctx: click.Context, param: click.Parameter, value: str | None) ->
     return value
 
 
+def each_not_empty(
+    ctx: click.Context, param: click.Parameter, values: tuple[str, ...]
+) -> tuple[str, ...]:
+    """Refuse an empty value among those that were given."""
+    for value in values:
+        not_empty(ctx, param, value)
+    return values
+
+
 class OptionalValue(click.Command):
     """A command with options whose value stands only after `=`: `--resume`, `--resume=RUN`."""
 
-    optional_values: tuple[str, ...] = ("--resume",)
+    optional_values: tuple[str, ...] = ("--resume", "--confirm", "--reject")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Read the arguments; a bare `--resume` gets an empty value, never the next word."""
@@ -134,6 +143,8 @@ class RunOptions(TypedDict):
     state_replace: str | None
     schema: str | None
     run_id: str | None
+    tools: tuple[str, ...]
+    approve: str | None
     option: tuple[tuple[str, str], ...]
     meta: tuple[tuple[str, str], ...]
     output_format: str
@@ -143,6 +154,7 @@ class RunOptions(TypedDict):
     verbose: bool
     usage: bool
     color: str | None
+    max_turns: int | None
     max_cost: float | None
     max_tokens: int | None
     max_total_tokens: int | None
@@ -205,6 +217,21 @@ _RUN_OPTIONS = (
         help="Ask for JSON that fits: JSON Schema, @FILE, module:Class, or 'name str, age int'.",
     ),
     click.option(
+        "-t",
+        "--tool",
+        "tools",
+        metavar="SPEC",
+        multiple=True,
+        callback=each_not_empty,
+        help="Offer a tool: module:function, a YAML or JSON file, or its definition as JSON.",
+    ),
+    click.option(
+        "--approve",
+        type=click.Choice(["ask", "auto", "deny", "pause"]),
+        help="Who lets tools run that need approval (default ask; without a terminal: pause).",
+    ),
+    click.option("-y", "--yes", "approve", flag_value="auto", help="The same as --approve auto."),
+    click.option(
         "--run-id",
         metavar="ID",
         callback=not_empty,
@@ -244,6 +271,9 @@ _RUN_OPTIONS = (
     click.option("--usage", is_flag=True, help="Print tokens and cost on stderr."),
     click.option(
         "--color", type=click.Choice(["auto", "always", "never"]), help="Colour on stderr."
+    ),
+    click.option(
+        "--max-turns", metavar="N", type=POSITIVE, help="Stop after N requests to the model."
     ),
     click.option(
         "--max-cost", metavar="USD", type=click.FloatRange(min=0), help="Stop at this cost."

@@ -48,6 +48,11 @@ def note(text: str, color: str = "never") -> None:
     _write(sys.stderr, _colored(f"clew: {showable(redact(text))}", color) + "\n")
 
 
+def ask(question: str) -> None:
+    """Put a question to the person at the terminal."""
+    _write(sys.stderr, showable(redact(question)))
+
+
 def hint(text: str) -> None:
     """Tell people what to do next."""
     _write(sys.stderr, f"  hint: {showable(redact(text))}\n")

@@ -1,11 +1,12 @@
 """An agent: a model with a system prompt, run in a session."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import ids
+from .approvals import Answers, Decide, pause
 from .attachments import Attachment, load
 from .chain import follow, going_on, same_question
 from .clock import new_id, new_run_id
@@ -13,15 +14,17 @@ from .errors import ConflictError, UsageError
 from .events import Event, Listener
 from .exchange import Limits, refuse_unpriced
 from .history import HistoryPolicy
-from .lines import State
+from .lines import RunLine, State
 from .model import Model
 from .models import DEFAULT_MODEL, resolve
+from .order import Order, Plan, plan
 from .result import RunOutput
-from .runner import Order, Plan, Shield, perform, plan
+from .runner import Shield, perform
 from .session import StateChange
 from .state import storable_value
 from .store import SessionLog, Store, Waiting
 from .text import storable
+from .tools import Tool
 from .unkept import UnkeptLog
 
 _KIND = "agent"
@@ -37,7 +40,9 @@ class Invocation:
 
     `store` None keeps nothing; `keep` False reads the store but writes nothing. `session_name`
     names the session. `serial` takes the session's turn even though no history is sent. `resume`
-    is the run to go on with. `home` is where the embedded models are.
+    is the run to go on with. `decide` says at once whether a tool may run that needs approval;
+    `answers` settle what the resumed run is paused for. `environment` is what commands that are
+    tools get. `home` is where the embedded models are.
     """
 
     store: Store | None = None
@@ -54,6 +59,9 @@ class Invocation:
     keep: bool = True
     stream: bool = True
     home: str | None = None
+    decide: Decide = pause
+    answers: Answers = Answers()
+    environment: dict[str, str] = field(default_factory=dict)
     waiting: Waiting = Waiting()
     on_event: Listener = _ignore
     shield: Shield = nullcontext
@@ -84,6 +92,7 @@ class Agent:
     num_history_runs: int | None = None
     num_history_messages: int | None = None
     output_schema: dict[str, Any] | None = None
+    tools: Sequence[Tool | Callable[..., Any]] = ()
     options: dict[str, Any] = field(default_factory=dict)
     limits: Limits = Limits()
 
@@ -161,23 +170,25 @@ class Agent:
     def preview(self, input: str, how: Invocation) -> Plan:
         """Return what `invoke` would send now. Writes nothing and waits for nobody."""
         asked, log = self._asked(input, how)
-        order = self._order(asked, how)
+        order = self._order(asked, log, how)
         if how.resume is not None:
             order = replace(order, resumes=going_on(log, how.resume).tip)
         return plan(order, log)
 
     def _in_turn(self, asked: _Asked, log: SessionLog, how: Invocation) -> RunOutput:
         # A litellm model takes seconds to be loaded: not while others wait for the turn.
-        order = self._order(asked, how)
+        order = self._order(asked, log, how)
         refuse_unpriced(order.model, order.limits)
         serial = order.history.on or how.serial or how.resume is not None
         with log.turn(order.run_id, how.waiting) if serial else nullcontext():
             recovered = log.recover()
             if how.resume is not None:
-                chain = going_on(log, how.resume)
-                if chain.done:
-                    return RunOutput(chain.tip, repeated=True)
-                order = replace(order, resumes=chain.tip)
+                earlier = going_on(log, how.resume).tip
+                settled_since = how.answers.given and earlier["run_id"] != how.resume
+                if earlier["status"] == "COMPLETED" or settled_since:
+                    return RunOutput(earlier, repeated=True)
+                _refuse_unsettled(earlier, asked, how)
+                order = replace(order, resumes=earlier)
             if how.session_name is not None and how.store is not None and how.keep:
                 name = ids.session_name(how.session_name)
                 how.store.rename(log.session_id, how.user_id, name)
@@ -193,7 +204,7 @@ class Agent:
             raise UsageError("the prompt is empty", hint="say what to send to the model")
         return _Asked(run, text, files), self._log(how, user)
 
-    def _order(self, asked: _Asked, how: Invocation) -> Order:
+    def _order(self, asked: _Asked, log: SessionLog, how: Invocation) -> Order:
         """Return what is to be done; raise NotFoundError for a model nobody has."""
         model = self._model(how)
         return Order(
@@ -210,7 +221,18 @@ class Agent:
             stream=how.stream,
             metadata=how.metadata,
             name=self.name,
+            tools=tuple(map(_tool, self.tools)),
+            decide=how.decide,
+            answers=how.answers,
+            environment=how.environment | self._names(asked, log, how),
         )
+
+    @staticmethod
+    def _names(asked: _Asked, log: SessionLog, how: Invocation) -> dict[str, str]:
+        """Return what a command needs to find the run and, where it is kept, the session."""
+        kept = how.store is not None and how.store.keeps and how.keep
+        session = {"CLEW_SESSION": log.session_id, "CLEW_USER": log.user_id} if kept else {}
+        return {"CLEW_RUN": asked.run_id, **session}
 
     def _log(self, how: Invocation, user: str) -> SessionLog:
         session = ids.session_id(how.session_id) if how.session_id is not None else None
@@ -231,4 +253,30 @@ class Agent:
             on=self.add_history_to_context,
             runs=self.num_history_runs,
             messages=self.num_history_messages,
+        )
+
+
+def _tool(tool: Tool | Callable[..., Any]) -> Tool:
+    if isinstance(tool, Tool):
+        return tool
+    from .python_tool import PythonTool
+
+    return PythonTool(tool)
+
+
+def _refuse_unsettled(run: RunLine, asked: _Asked, how: Invocation) -> None:
+    """Raise UsageError if the run is paused, and nobody says a word to what it waits for."""
+    if run["status"] != "PAUSED":
+        return
+    if asked.input or asked.files:
+        raise UsageError(
+            f"run {run['run_id']!r} is paused: it takes no prompt before it is settled",
+            hint="settle it first, and ask then",
+        )
+    if not how.answers.given and how.decide is pause:
+        open_ones = [one for one in run["requirements"] if one["decision"] is None]
+        waits = ", ".join(f"{one['tool_name']} ({one['kind']})" for one in open_ones)
+        raise UsageError(
+            f"run {run['run_id']!r} waits for {waits}",
+            hint="settle it with --confirm, --reject, --answer or --result",
         )

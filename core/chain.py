@@ -64,7 +64,7 @@ def unfinished(log: SessionLog) -> RunLine:
         if not is_top_run(line):
             continue
         run = line
-        if run["status"] not in _DONE and run["run_id"] not in settled:
+        if run["status"] != "COMPLETED" and run["run_id"] not in settled:
             return run
         resumed = run.get("resumes")
         if resumed is not None:
@@ -87,9 +87,35 @@ def resumable(log: SessionLog, run_id: str | None) -> str:
         raise NotFoundError(
             f"session {log.session_id} has no run {run_id!r}", hint="`clew history` shows its runs"
         )
-    if chain.first["status"] in _DONE:
+    if chain.first["status"] == "COMPLETED":
         raise UsageError(f"run {run_id!r} is {chain.first['status']}: there is nothing to resume")
     return run_id
+
+
+def open_pause(log: SessionLog, run_id: str | None) -> str:
+    """Return the id of the run to settle: the newest that goes on with the named one, else the
+    session's latest that is paused.
+
+    Raises NotFoundError if there is none, UsageError if the named run was never paused.
+    """
+    if run_id is not None:
+        chain = follow(log, resumable(log, run_id))
+        return chain.tip["run_id"] if chain else run_id
+    resumed: set[str] = set()
+    for line in log.newest():
+        if not is_top_run(line):
+            continue
+        if line["status"] == "PAUSED" and line["run_id"] not in resumed:
+            return line["run_id"]
+        if line["resumes"] is not None:
+            resumed.add(line["resumes"])
+    raise NotFoundError(f"session {log.session_id} has no paused run")
+
+
+def waiting(log: SessionLog) -> str | None:
+    """Return the session's last run if it is paused."""
+    last = next(filter(is_top_run, log.newest()), None)
+    return last["run_id"] if last is not None and last["status"] == "PAUSED" else None
 
 
 def same_question(

@@ -5,16 +5,22 @@ from typing import Any, Literal, NotRequired
 
 from .clock import now
 from .errors import ErrorRecord
-from .lines import RunLine, Status
+from .lines import RunLine, Status, ToolRecord
 from .typed import TypedDict
 
 EventName = Literal[
     "RunStarted",
     "ModelRequestStarted",
     "ModelRequestError",
+    "ModelContent",
     "RunContent",
+    "RunIntermediateContent",
     "ModelRequestCompleted",
+    "ToolCallStarted",
+    "ToolCallCompleted",
+    "ToolCallError",
     "RunCompleted",
+    "RunPaused",
     "RunCancelled",
     "RunError",
 ]
@@ -36,6 +42,7 @@ class Event(TypedDict):
     finish_reason: NotRequired[str | None]
     metrics: NotRequired[dict[str, Any]]
     error: NotRequired[ErrorRecord]
+    tool: NotRequired[ToolRecord]
     run: NotRequired[RunLine]
     """The whole line; only the last event has it."""
 
@@ -44,6 +51,7 @@ Listener = Callable[[Event], None]
 
 ENDS: dict[Status, EventName] = {
     "COMPLETED": "RunCompleted",
+    "PAUSED": "RunPaused",
     "CANCELLED": "RunCancelled",
     "ERROR": "RunError",
 }

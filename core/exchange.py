@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from .deadline import TimeIsUp, within
 from .errors import ClewError, ConfigError, LimitReached, ModelError, NotFoundError
-from .events import Announcer
+from .events import Announcer, EventName
 from .history import tokens_of
 from .model import Model, ModelReply, ModelRequest, Price
 from .store import Flight
@@ -24,13 +24,15 @@ _BYTES_PER_TOKEN = 4
 class Limits:
     """What a run may use. Reaching a limit ends the run with LimitReached; None is no limit.
 
-    `seconds` is for the whole run, `tokens` and `cost` (US dollars) for all its requests,
-    `answer_tokens` for one answer, `retries` for requests that failed in a way that may pass.
+    `seconds` is for the whole run, `tokens` and `cost` (US dollars) for all its requests, `turns`
+    is how many there may be, `answer_tokens` for one answer, `retries` for requests that failed in
+    a way that may pass.
     """
 
     seconds: float | None = None
     tokens: int | None = None
     cost: float | None = None
+    turns: int | None = None
     answer_tokens: int | None = None
     retries: int = 2
 
@@ -48,6 +50,10 @@ class Exchange:
     started: float = field(default_factory=time.monotonic)
     first_token: float | None = None
     reply: ModelReply | None = None
+    held: bool = False
+    """Whether text is told of when its place is known: in the answer, or before a tool call."""
+    is_open: bool = False
+    """Whether an answer has begun that has not ended."""
 
     @property
     def content(self) -> str:
@@ -59,13 +65,22 @@ class Exchange:
         """How long it has taken so far."""
         return time.monotonic() - self.started
 
-    def ask(self, request: ModelRequest) -> None:
-        """Put the question; afterwards `reply` is set. Raises ModelError or LimitReached."""
+    @property
+    def seconds_left(self) -> float | None:
+        """How long the run may still take; None where there is no limit."""
+        if self.limits.seconds is None:
+            return None
+        return max(0.0, self.limits.seconds - self.seconds)
+
+    def ask(self, request: ModelRequest) -> ModelReply:
+        """Put a question and return how its answer ended. Raises ModelError or LimitReached."""
+        self.pieces.clear()
+        self.held = bool(request.tools)
+        self.is_open = True
         attempt = 1
         while True:
             try:
-                self._attempt(request, attempt)
-                return
+                return self._attempt(request, attempt)
             except ModelError as error:
                 pause = self._pause(error, attempt)
                 if pause is None:
@@ -74,7 +89,21 @@ class Exchange:
             time.sleep(pause)
             attempt += 1
 
-    def _attempt(self, request: ModelRequest, attempt: int) -> None:
+    def end_turn(self, *, answered: bool) -> None:
+        """Tell what the text was: the answer, or words before a tool call."""
+        self.is_open = False
+        if self.held and self.pieces:
+            name: EventName = "RunContent" if answered else "RunIntermediateContent"
+            self.announcer.tell({**self.announcer.event(name), "content": self.content})
+        if not answered:
+            self.pieces.clear()
+
+    def break_off(self) -> None:
+        """Tell what there is of an answer that will not be whole."""
+        if self.is_open:
+            self.end_turn(answered=True)
+
+    def _attempt(self, request: ModelRequest, attempt: int) -> ModelReply:
         call = self._open(request, attempt)
         meter = _Meter(self, call["input_tokens"])
         meter.check()
@@ -93,15 +122,18 @@ class Exchange:
             raise  # a recording that has no answer: nothing was requested
         except BaseException as error:
             self._close(call, started, self._estimate(call), self._word(error))
-            if isinstance(error, TimeIsUp) or (isinstance(error, ModelError) and self._left() == 0):
+            if isinstance(error, TimeIsUp) or (
+                isinstance(error, ModelError) and self.seconds_left == 0
+            ):
                 raise meter.time_is_up() from error
             raise
         self._close(call, started, self.reply.usage, None)
         self._announce_reply(self.reply)
+        return self.reply
 
     def _in_time(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
         """Ask the model; raise TimeIsUp if the run's time ends before the answer does."""
-        left = self._left()
+        left = self.seconds_left
         if left is None:
             return self.model.ask(request, on_text)
         timed = replace(request, seconds=left)
@@ -147,18 +179,13 @@ class Exchange:
             return LimitReached.kind
         return error.kind if isinstance(error, ClewError) else "cancelled"
 
-    def _left(self) -> float | None:
-        if self.limits.seconds is None:
-            return None
-        return max(0.0, self.limits.seconds - self.seconds)
-
     def _pause(self, error: ModelError, attempt: int) -> float | None:
         """How long to wait before the next attempt; None if there is to be none."""
         if not error.retryable or self.pieces or attempt > self.limits.retries:
             return None
         pause = _FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)
         pause = max(pause, error.retry_after or 0.0)
-        left = self._left()
+        left = self.seconds_left
         fits = pause <= _LONGEST_PAUSE and (left is None or pause < left)
         return pause if fits else None
 
@@ -227,7 +254,8 @@ class _Meter:
             exchange.first_token = exchange.seconds
         exchange.pieces.append(delta)
         exchange.flight.note({"text": delta})
-        exchange.announcer.tell({**exchange.announcer.event("RunContent"), "content": delta})
+        name: EventName = "ModelContent" if exchange.held else "RunContent"
+        exchange.announcer.tell({**exchange.announcer.event(name), "content": delta})
         self._bytes += len(delta.encode())
 
 

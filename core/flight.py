@@ -2,15 +2,18 @@
 
 Notes are plain data, one after the other: the intent (the line as it would be if nothing ever
 came), then for each request to a model `{"open": Call}` when it is sent, `{"text": …}` as the
-answer comes, `{"call": Call}` when it ended.
+answer comes, `{"call": Call}` when it ended, and `{"message": Message}` if it calls tools; for each
+tool call `{"begun": ToolRecord}` before it is made and `{"tool": ToolRecord}` when it ended;
+`{"requirement": Requirement}` when somebody decided, and `{"state_patch": …}` for what the run has
+changed in the state and not stored yet.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Any, cast
 
 from .errors import ClewError
-from .lines import RunLine
-from .messages import assistant
+from .lines import Requirement, RunLine, ToolRecord
+from .messages import Message, ToolCall, assistant, open_calls, tool_result
 from .session import Draft, StateChange
 from .usage import Call, estimate_tokens, run_metrics
 
@@ -31,27 +34,88 @@ def interruption() -> Interrupted:
 
 def interrupted_line(intent: RunLine, notes: Iterable[dict[str, Any]]) -> RunLine:
     """Return the line of a run that died after these notes: everything that came is in it."""
-    text: list[str] = []
-    calls: list[Call] = []
-    pending: Call | None = None
+    died = _Died(intent)
     for note in notes:
+        died.take(note)
+    return died.line()
+
+
+class _Died:
+    """Follows the notes of a run, to the last one."""
+
+    def __init__(self, intent: RunLine) -> None:
+        self._intent = intent
+        self._messages = list(intent["messages"])
+        self._text: list[str] = []
+        self._calls: list[Call] = []
+        self._pending: Call | None = None
+        self._begun: set[str] = set()
+        self._done: dict[str, ToolRecord] = {}
+        self._tools: list[ToolRecord] = []
+        self._requirements: list[Requirement] = []
+        self._patch = intent["state_patch"]
+
+    def take(self, note: dict[str, Any]) -> None:
         if "open" in note:
-            pending = cast(Call, note["open"])
+            self._pending = cast(Call, note["open"])
+            self._answer()
         elif "call" in note:
-            calls.append(cast(Call, note["call"]))
-            pending = None
+            self._calls.append(cast(Call, note["call"]))
+            self._pending = None
         elif "text" in note:
-            text.append(str(note["text"]))
-    content = "".join(text)
-    if pending is not None:
-        calls.append(_as_far_as_it_came(pending, content))
-    metrics = run_metrics(calls, sum(call["duration"] for call in calls), None)
-    line = intent.copy()
-    line["content"] = content
-    line["messages"] = [*intent["messages"], *([assistant(content)] if content else [])]
-    line["metrics"] = metrics
-    line["total_metrics"] = without_details(metrics)
-    return line
+            self._text.append(str(note["text"]))
+        elif "message" in note:
+            self._messages.append(cast(Message, note["message"]))
+            self._text.clear()
+        elif "begun" in note:
+            self._begun.add(str(note["begun"]["tool_call_id"]))
+        elif "tool" in note:
+            record = cast(ToolRecord, note["tool"])
+            self._done[record["tool_call_id"]] = record
+        elif "requirement" in note:
+            self._requirements.append(cast(Requirement, note["requirement"]))
+        elif "state_patch" in note:
+            self._patch = note["state_patch"]
+
+    def _answer(self) -> None:
+        """Give each open call its result, or the reason why it has none."""
+        for call in open_calls(self._messages):
+            record = self._done.get(call["id"]) or unended(call, self._begun, "the process died")
+            self._tools.append(record)
+            self._messages.append(tool_result(record["tool_call_id"], record["result"]))
+
+    def line(self) -> RunLine:
+        self._answer()
+        content = "".join(self._text)
+        calls = list(self._calls)
+        if self._pending is not None:
+            calls.append(_as_far_as_it_came(self._pending, content))
+        metrics = run_metrics(calls, sum(call["duration"] for call in calls), None)
+        line = self._intent.copy()
+        line["content"] = content
+        line["messages"] = [*self._messages, *([assistant(content)] if content else [])]
+        line["tools"] = self._tools
+        line["requirements"] = self._requirements
+        line["state_patch"] = self._patch
+        line["metrics"] = metrics
+        line["total_metrics"] = without_details(metrics)
+        return line
+
+
+def unended(call: ToolCall, begun: Collection[str], why: str) -> ToolRecord:
+    """Return the record of a call without a result: a provider takes no request without one."""
+    if call["id"] in begun:
+        told = f"{why} while this tool ran: it may have done its work, and was not called again"
+    else:
+        told = f"{why} before this tool was called"
+    return {
+        "tool_call_id": call["id"],
+        "tool_name": call["function"]["name"],
+        "tool_args": {},
+        "result": told,
+        "tool_call_error": True,
+        "duration": 0.0,
+    }
 
 
 def _as_far_as_it_came(call: Call, text: str) -> Call:

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from .lines import HistoryRecord, Line, RunLine
-from .messages import Message
+from .messages import Message, ToolCall
 from .session import is_turn
 from .usage import estimate_tokens
 
@@ -97,4 +97,13 @@ class _Room:
 
 def tokens_of(messages: Iterable[Message]) -> int:
     """Return about how many tokens these messages are; rather too many than too few."""
-    return sum(estimate_tokens(message["content"]) + _PER_MESSAGE for message in messages)
+    return sum(
+        estimate_tokens(message["content"])
+        + sum(_tokens_of_call(call) for call in message.get("tool_calls", []))
+        + _PER_MESSAGE
+        for message in messages
+    )
+
+
+def _tokens_of_call(call: ToolCall) -> int:
+    return estimate_tokens(call["function"]["name"] + call["function"]["arguments"])

@@ -9,7 +9,7 @@ from .store import SessionLog
 
 
 def inherited(log: SessionLog, resume: str | None) -> dict[str, Any]:
-    """Return model, system prompt and model options of the last run that is COMPLETED or PAUSED.
+    """Return what the last run hands on that is COMPLETED or PAUSED: model, system, tools, options.
 
     Only top-level runs count. A run that is resumed hands on its own. Limits, schema, state, files
     and output are never handed on.
@@ -22,6 +22,7 @@ def inherited(log: SessionLog, resume: str | None) -> dict[str, Any]:
         "model": run["model"],
         "system": options.get("system"),
         "option": options.get("option"),
+        "tool": options.get("tool"),
     }
 
 

@@ -41,6 +41,50 @@ class HistoryRecord(TypedDict):
     """How many completed turns were not sent."""
 
 
+class ToolRecord(TypedDict):
+    """A call of a tool that has ended."""
+
+    tool_call_id: str
+    tool_name: str
+    tool_args: dict[str, Any]
+    """As they were used; empty where the model wrote none that can be read."""
+    result: str
+    """What the model got to read."""
+    tool_call_error: bool
+    duration: float
+    """Seconds."""
+
+
+class FieldRecord(TypedDict):
+    """A value that somebody has to give."""
+
+    name: str
+    description: str | None
+    value: Any
+
+
+RequirementKind = Literal["confirm", "input", "result"]
+Decision = Literal["confirmed", "rejected", "answered", "supplied"]
+
+
+class Requirement(TypedDict):
+    """What a tool call needs of somebody before the run can go on; open while `decision` is null.
+
+    `confirm` needs a yes or no, `input` values for `fields`, `result` the tool's result itself.
+    """
+
+    tool_call_id: str
+    kind: RequirementKind
+    tool_name: str
+    tool_args: dict[str, Any]
+    fields: list[FieldRecord]
+    decision: Decision | None
+    note: str | None
+    by: str | None
+    """The user who decided."""
+    at: str | None
+
+
 class ForkRecord(TypedDict):
     """Where a copied run comes from."""
 
@@ -90,8 +134,10 @@ class RunLine(BaseLine):
     messages: list[Message]
     """This run's own messages; what was sent is the system message, the history, then the rest."""
     history: HistoryRecord
-    tools: list[dict[str, Any]]
-    requirements: list[dict[str, Any]]
+    tools: list[ToolRecord]
+    """The tool calls that ended in this run, in the order in which the model made them."""
+    requirements: list[Requirement]
+    """What tool calls needed of somebody, settled or open."""
     steps: list[dict[str, Any]]
     error: ErrorRecord | None
     metrics: RunMetrics
@@ -265,7 +311,7 @@ _LINE = {
     "session_state": dict,
     "session_metrics": {**_TOTALS, "runs": int, "turns": int},
 }
-_OPTIONS = {"system": (str, _NULL), "option": (dict, _NULL)}
+_OPTIONS = {"system": (str, _NULL), "option": (dict, _NULL), "tool": ([str], _NULL)}
 _RUN = {
     "run_id": str,
     "parent_run_id": (str, _NULL),
@@ -282,6 +328,17 @@ _RUN = {
     "history": {"first_seq": (int, _NULL), "last_seq": (int, _NULL), "left_out": int},
     "error": (_NULL, _ERROR),
     "data": object,
+    "tools": [{"tool_call_id": str, "tool_name": str, "result": str}],
+    "requirements": [
+        {
+            "tool_call_id": str,
+            "kind": str,
+            "tool_name": str,
+            "tool_args": dict,
+            "fields": [{"name": str}],
+            "decision": (str, _NULL),
+        }
+    ],
     "metrics": {**_TOTALS, "details": [{**_USED, "model": str}]},
     "total_metrics": _TOTALS,
     "options": dict,

@@ -19,6 +19,7 @@ from .history import tokens_of
 from .litellm_errors import translated
 from .model import ModelReply, ModelRequest, Price
 from .text import storable
+from .tool_calls import ToolCallPieces
 from .usage import Usage, estimate_tokens, no_usage
 
 _SILENCE_SECONDS = 300.0
@@ -146,6 +147,8 @@ class LitellmModel:
             arguments["stream_options"] = {"include_usage": True}
         if request.max_tokens is not None:
             arguments["max_tokens"] = request.max_tokens
+        if request.tools:
+            arguments["tools"] = request.tools
         if request.schema is not None:
             schema = {"name": "answer", "schema": request.schema}
             arguments["response_format"] = {"type": "json_schema", "json_schema": schema}
@@ -154,6 +157,7 @@ class LitellmModel:
     def _streamed(self, stream: Any, on_text: Callable[[str], None]) -> ModelReply:
         usage: Any = None
         resolved = self._resolved
+        wanted = ToolCallPieces()
         chunks = iter(stream)
         while True:
             with self._border():
@@ -162,13 +166,16 @@ class LitellmModel:
                     break
                 resolved = self._resolved or chunk.model or resolved
                 usage = getattr(chunk, "usage", None) or usage
-                text = (chunk.choices[0].delta.content or "") if chunk.choices else ""
+                delta = chunk.choices[0].delta if chunk.choices else None
+                text = getattr(delta, "content", None) or ""
+                wanted.add(getattr(delta, "tool_calls", None) or [])
             on_text(text)
         if stream.received_finish_reason is None:
             raise ProviderDown("the answer broke off: the stream ended without a finish reason")
         reported = any(getattr(chunk, "usage", None) for chunk in stream.chunks)
         reason = _text(stream.received_finish_reason)
-        return ModelReply(reason, self._usage(usage, reported), _text(resolved))
+        used = self._usage(usage, reported)
+        return ModelReply(reason, used, _text(resolved), wanted.whole())
 
     def _whole(self, response: Any, on_text: Callable[[str], None]) -> ModelReply:
         with self._border():
@@ -176,13 +183,14 @@ class LitellmModel:
                 raise ProviderDown("the provider's response holds no answer (no choices)")
             choice = response.choices[0]
             text = choice.message.content or ""
+            wanted = ToolCallPieces()
+            wanted.add(choice.message.tool_calls or [], each_is_whole=True)
             usage = getattr(response, "usage", None)
         on_text(text)
         reported = bool(usage and usage.total_tokens)
         resolved = self._resolved or response.model
-        return ModelReply(
-            _text(choice.finish_reason), self._usage(usage, reported), _text(resolved)
-        )
+        used = self._usage(usage, reported)
+        return ModelReply(_text(choice.finish_reason), used, _text(resolved), wanted.whole())
 
     def _usage(self, usage: Any, reported: bool) -> Usage:
         """Return the usage as reported; `estimated` where it has to be estimated."""

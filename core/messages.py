@@ -1,5 +1,6 @@
 """Chat messages as a model sees them."""
 
+from collections.abc import Iterable, Sequence
 from typing import Literal, NotRequired
 
 from .typed import TypedDict
@@ -39,6 +40,21 @@ def user(text: str) -> Message:
     return {"role": "user", "content": text}
 
 
-def assistant(text: str) -> Message:
-    """Return a model's answer."""
-    return {"role": "assistant", "content": text}
+def assistant(text: str, tool_calls: Sequence[ToolCall] = ()) -> Message:
+    """Return what a model said, and which tools it wants to call."""
+    message: Message = {"role": "assistant", "content": text}
+    return {**message, "tool_calls": list(tool_calls)} if tool_calls else message
+
+
+def tool_result(tool_call_id: str, text: str) -> Message:
+    """Return the result of a tool call."""
+    return {"role": "tool", "content": text, "tool_call_id": tool_call_id}
+
+
+def open_calls(messages: Iterable[Message]) -> list[ToolCall]:
+    """Return the tool calls that have no result: a provider takes no request with such."""
+    wanted: dict[str, ToolCall] = {}
+    for message in messages:
+        wanted |= {call["id"]: call for call in message.get("tool_calls", [])}
+        wanted.pop(message.get("tool_call_id", ""), None)
+    return list(wanted.values())

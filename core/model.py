@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from .messages import Message
+from .messages import Message, ToolCall
 from .usage import Usage
 
 
@@ -19,6 +19,8 @@ class ModelRequest:
     """Model options by the provider's names, such as temperature."""
     max_tokens: int | None = None
     """The longest answer, in tokens."""
+    tools: list[dict[str, Any]] = field(default_factory=list)
+    """The tools that the model may call, in the form of the OpenAI chat protocol."""
     schema: dict[str, Any] | None = None
     """The JSON Schema that the answer is to fit."""
     stream: bool = True
@@ -33,6 +35,8 @@ class ModelReply:
     finish_reason: str | None
     usage: Usage
     resolved_model: str | None
+    tool_calls: tuple[ToolCall, ...] = ()
+    """The tools that the model wants to call; each id is there once."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, cast
 from .errors import NotFoundError, ReplayMiss, UsageError
 from .ids import shorten
 from .lines import RunLine
-from .messages import Message
+from .messages import Message, assistant
 from .model import ModelReply, ModelRequest, Price
 from .refs import find
 from .store import Store
@@ -80,12 +80,15 @@ def _answered(messages: list[Message]) -> int:
 
 
 def _answers(run: RunLine) -> Iterator[_Answer]:
-    texts = [m["content"] for m in run.get("messages") or [] if m["role"] == "assistant"]
-    for text in texts[:-1]:
-        yield text, ModelReply("tool_calls", no_usage(), run.get("model"))
-    last = texts[-1] if texts else run["content"]
+    said = [m for m in run.get("messages") or [] if m["role"] == "assistant"]
+    said = said or [assistant(run["content"])]
+    for message in said[:-1]:
+        calls = tuple(message.get("tool_calls", []))
+        yield message["content"], ModelReply("tool_calls", no_usage(), run.get("model"), calls)
     reason = run.get("finish_reason") or "stop"
-    yield last, ModelReply(reason, _usage(run), run.get("resolved_model"))
+    calls = tuple(said[-1].get("tool_calls", []))
+    reply = ModelReply(reason, _usage(run), run.get("resolved_model"), calls)
+    yield said[-1]["content"], reply
 
 
 def _usage(run: RunLine) -> Usage:

@@ -88,6 +88,20 @@ def merge(state: State, patch: State) -> State:
     return result
 
 
+def compose(first: State, then: State) -> State:
+    """Return the merge patch that does what `first` and after it `then` do."""
+    result = dict(first)
+    for key, change in then.items():
+        before = result.get(key)
+        if not isinstance(change, dict) or key not in result:
+            result[key] = change
+        elif isinstance(before, dict):
+            result[key] = compose(before, change)
+        else:
+            result[key] = without_nulls(change)
+    return result
+
+
 def difference(old: State, new: State) -> State:
     """Return the merge patch that makes `new` out of `old`."""
     patch: State = {key: None for key in old if key not in new}

@@ -70,6 +70,9 @@ class Flight(Protocol):
     def note(self, note: dict[str, Any]) -> None:
         """Write down one note (see `flight`); it survives the death of this process."""
 
+    def sync(self) -> None:
+        """Make the notes durable: what comes next must not be done twice."""
+
     def landed(self) -> None:
         """Forget the record: the run's line is stored."""
 

@@ -78,6 +78,11 @@ class FlightFile:
         except OSError:
             self._whole = False
 
+    def sync(self) -> None:
+        """Make the notes durable, as far as the disk lets us."""
+        with suppress(OSError):
+            os.fsync(self._fd)
+
     def landed(self) -> None:
         """Delete the record."""
         with suppress(OSError):

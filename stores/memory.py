@@ -189,6 +189,9 @@ class _MemoryFlight:
     def note(self, note: dict[str, Any]) -> None:
         self._notes.append(note)
 
+    def sync(self) -> None:
+        pass
+
     def landed(self) -> None:
         self._flights.remove(self)
 

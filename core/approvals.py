@@ -1,0 +1,115 @@
+"""Who lets a tool run, gives it what only a person knows, or stands in for it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import UsageError
+from .lines import Decision, Requirement
+from .tools import ToolSpec
+
+
+@dataclass(frozen=True)
+class Settlement:
+    """What was decided about a requirement; `values` are for its fields, `result` is the tool's."""
+
+    decision: Decision
+    note: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    result: str = ""
+
+
+Decide = Callable[[Requirement, ToolSpec], Settlement | None]
+"""Decides about a requirement at once; None leaves it open, and the run pauses."""
+
+
+def pause(_requirement: Requirement, _tool: ToolSpec) -> None:
+    """Decide nothing."""
+
+
+def confirm_all(requirement: Requirement, _tool: ToolSpec) -> Settlement | None:
+    """Say yes to whatever needs no more than that."""
+    return Settlement("confirmed") if requirement["kind"] == "confirm" else None
+
+
+def reject_all(_requirement: Requirement, _tool: ToolSpec) -> Settlement:
+    """Say no."""
+    return Settlement("rejected", note="tools that need approval are not allowed here")
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What somebody says to the open requirements of a paused run.
+
+    A call is named by its id, or by its tool where only one call of it is open; `""` stands for all
+    that are left. `fields` are values by the names of the fields that ask for them.
+    """
+
+    confirm: tuple[str, ...] = ()
+    reject: tuple[str, ...] = ()
+    note: str | None = None
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    results: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def given(self) -> bool:
+        """Whether anything was said."""
+        return bool(self.confirm or self.reject or self.fields or self.results)
+
+    def settle(self, requirements: Iterable[Requirement]) -> dict[str, Settlement]:
+        """Return what is settled, by the ids of the calls; raise UsageError for what is not open.
+
+        A call that needs several fields stays open until each has a value.
+        """
+        waiting = {one["tool_call_id"]: one for one in requirements if one["decision"] is None}
+        settled: dict[str, Settlement] = {}
+        for name, text in self.results.items():
+            call = _find(waiting, name, "result")
+            settled[call] = Settlement("supplied", self.note, result=text)
+        for name in filter(None, self.confirm):
+            settled[_find(waiting, name, "confirm")] = Settlement("confirmed", self.note)
+        for name in filter(None, self.reject):
+            settled[_find(waiting, name, None)] = Settlement("rejected", self.note)
+        settled |= self._answered(waiting)
+        rest = {call: one for call, one in waiting.items() if call not in settled}
+        if "" in self.confirm:
+            yes = [call for call, one in rest.items() if one["kind"] == "confirm"]
+            settled |= dict.fromkeys(yes, Settlement("confirmed", self.note))
+        if "" in self.reject:
+            settled |= dict.fromkeys(rest, Settlement("rejected", self.note))
+        return settled
+
+    def _answered(self, waiting: Mapping[str, Requirement]) -> dict[str, Settlement]:
+        asked = {call: one for call, one in waiting.items() if one["kind"] == "input"}
+        names = {each["name"] for one in asked.values() for each in one["fields"]}
+        for name in self.fields:
+            if name not in names:
+                known = ", ".join(sorted(names)) or "none"
+                raise UsageError(f"no field {name!r} is asked for", hint=f"asked for: {known}")
+        settled: dict[str, Settlement] = {}
+        for call, one in asked.items():
+            values = {n: v for n, v in self.fields.items() if n in _names(one)}
+            if values and values.keys() == _names(one):
+                settled[call] = Settlement("answered", self.note, values=values)
+        return settled
+
+
+def _names(requirement: Requirement) -> set[str]:
+    return {each["name"] for each in requirement["fields"]}
+
+
+def _find(waiting: Mapping[str, Requirement], name: str, kind: str | None) -> str:
+    """Return the id of the open call of this name; raise UsageError if that is not one."""
+    found = [call for call, one in waiting.items() if name in (call, one["tool_name"])]
+    if len(found) == 1 and kind in (None, waiting[found[0]]["kind"]):
+        return found[0]
+    shown = ", ".join(
+        f"{one['tool_call_id']} ({one['tool_name']}, needs {one['kind']})"
+        for one in waiting.values()
+    )
+    if len(found) > 1:
+        raise UsageError(f"several open calls are of {name!r}", hint=f"open: {shown}")
+    if found:
+        needs = waiting[found[0]]["kind"]
+        raise UsageError(f"call {name!r} needs {needs}, not {kind}", hint=f"open: {shown}")
+    raise UsageError(f"no open call {name!r}", hint=f"open: {shown}" if shown else None)

@@ -1,0 +1,104 @@
+"""What a run is asked to do, and what it will send."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from .answer_schema import instruction
+from .approvals import Answers, Decide, pause
+from .attachments import Attachment, with_attachments
+from .exchange import Limits
+from .history import History, HistoryPolicy, choose
+from .lines import RunLine
+from .messages import Message, system, user
+from .model import Model, ModelRequest
+from .session import StateChange, Tip, tip_after
+from .store import SessionLog
+from .tools import Tool, for_model
+
+
+@dataclass(frozen=True)
+class Order:
+    """Everything that a run is asked to do."""
+
+    model: Model
+    run_id: str
+    input: str
+    files: tuple[Attachment, ...] = ()
+    system: str | None = None
+    history: HistoryPolicy = HistoryPolicy()
+    change: StateChange = StateChange()
+    schema: dict[str, Any] | None = None
+    model_options: dict[str, Any] = field(default_factory=dict)
+    limits: Limits = Limits()
+    stream: bool = True
+    metadata: dict[str, Any] = field(default_factory=dict)
+    name: str | None = None
+    resumes: RunLine | None = None
+    tools: tuple[Tool, ...] = ()
+    decide: Decide = pause
+    answers: Answers = Answers()
+    environment: dict[str, str] = field(default_factory=dict)
+    """What commands that are tools get, beside clew's own variables."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be sent: the run's `own` messages, and `history` after the system message."""
+
+    tip: Tip
+    own: list[Message]
+    history: History
+
+    @property
+    def messages(self) -> list[Message]:
+        """The messages as they go to the model."""
+        lead = [message for message in self.own if message["role"] == "system"]
+        return [*lead, *self.history.messages, *self.own[len(lead) :]]
+
+
+def plan(order: Order, log: SessionLog) -> Plan:
+    """Return what a run would send now; reads the session, writes nothing."""
+    own = _own_messages(order)
+    tip = tip_after(log.last())
+    turns = tip.metrics.get("turns", 0)
+    return Plan(tip, own, choose(log.newest(), order.history, turns=turns, own=own))
+
+
+def _own_messages(order: Order) -> list[Message]:
+    lead = [order.system] if order.system else []
+    if order.schema is not None and not order.model.takes_schema:
+        lead.append(instruction(order.schema))
+    messages = [system("\n\n".join(lead))] if lead else []
+    if order.resumes is None:
+        return [*messages, user(with_attachments(order.input, order.files))]
+    earlier = [message for message in order.resumes["messages"] if message["role"] != "system"]
+    if not order.input and not order.files:
+        while earlier and _broke_off(earlier[-1]):
+            earlier.pop()
+        return [*messages, *earlier]
+    return [*messages, *earlier, user(with_attachments(order.input, order.files))]
+
+
+def _broke_off(message: Message) -> bool:
+    """Tell whether this is an answer that was not whole: it is asked for again."""
+    return message["role"] == "assistant" and not message.get("tool_calls")
+
+
+def first_request(order: Order, planned: Plan) -> ModelRequest:
+    """Return what goes to the model first."""
+    return ModelRequest(
+        messages=planned.messages,
+        input=whole_input(order),
+        options=order.model_options,
+        max_tokens=order.limits.answer_tokens,
+        tools=[for_model(tool.spec) for tool in order.tools],
+        schema=order.schema if order.model.takes_schema else None,
+        stream=order.stream,
+    )
+
+
+def whole_input(order: Order) -> str:
+    """Return the run's input; of one that goes on with another, the other's too."""
+    if order.resumes is None:
+        return order.input
+    return "\n\n".join(text for text in (order.resumes["input"], order.input) if text)

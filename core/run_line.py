@@ -1,0 +1,123 @@
+"""The line of a run: as it is when the run begins, and as it is when it ended."""
+
+import os
+from dataclasses import dataclass
+from typing import Any, cast
+
+from .clock import now
+from .errors import ClewError
+from .flight import interruption, without_details
+from .lines import RunLine, Status
+from .messages import assistant
+from .order import Order, Plan, whole_input
+from .session import Draft, seal
+from .store import SessionLog
+from .text import storable
+from .turns import Turns
+from .usage import run_metrics
+from .version import VERSION
+
+
+def intent_line(order: Order, planned: Plan, log: SessionLog) -> RunLine:
+    """Return the line of a run that begins, as it is stored if nothing ever comes."""
+    error = interruption()
+    metrics = run_metrics([], 0.0, None)
+    files = [item.record for item in order.files]
+    fields: dict[str, Any] = {
+        "run_id": order.run_id,
+        "parent_run_id": None,
+        "root_run_id": None,
+        "resumes": order.resumes["run_id"] if order.resumes else None,
+        "forked_from": None,
+        "kind": "agent",
+        "name": order.name,
+        "status": "INTERRUPTED",
+        "exit_code": error.exit_code,
+        "started_at": now(),
+        "input": whole_input(order),
+        "files": [*(order.resumes["files"] if order.resumes else []), *files],
+        "content": "",
+        "data": None,
+        "finish_reason": None,
+        "model": order.model.name,
+        "resolved_model": None,
+        "messages": planned.own,
+        "history": planned.history.record,
+        "tools": [],
+        "requirements": [],
+        "steps": [],
+        "error": error.record(),
+        "metrics": metrics,
+        "total_metrics": without_details(metrics),
+        "state_patch": order.change.patch_for(planned.tip.state),
+        "metadata": order.metadata,
+        "options": _asked(order),
+        "cwd": _cwd(),
+        "clew_version": VERSION,
+    }
+    draft = Draft("run", fields, order.change)
+    who = {"session_id": log.session_id, "user_id": log.user_id}
+    line = seal(draft, planned.tip, created_at=now(), **who)
+    line["seq"] = None
+    return cast(RunLine, line)
+
+
+def _asked(order: Order) -> dict[str, Any]:
+    """Return how the run was asked for: what is null or empty is left out."""
+    asked = {
+        "system": order.system,
+        "option": order.model_options,
+        "schema": order.schema,
+        "history_runs": order.history.runs,
+        "history_messages": order.history.messages,
+        "history_tokens": order.history.tokens,
+        "max_tokens": order.limits.answer_tokens,
+        "max_total_tokens": order.limits.tokens,
+        "max_cost": order.limits.cost,
+        "timeout": order.limits.seconds,
+        "max_turns": order.limits.turns,
+        "retries": order.limits.retries,
+        "tool": list(dict.fromkeys(tool.spec.source for tool in order.tools if tool.spec.source)),
+    }
+    return {"history": order.history.on} | {
+        k: v for k, v in asked.items() if v not in (None, {}, [])
+    }
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended."""
+
+    status: Status
+    exit_code: int
+    error: ClewError | None = None
+    data: Any = None
+
+
+def final_line(intent: RunLine, turns: Turns, outcome: Outcome) -> RunLine:
+    """Return the line of a run that ended so."""
+    exchange = turns.exchange
+    metrics = run_metrics(exchange.calls, exchange.seconds, exchange.first_token)
+    reply, content = exchange.reply, exchange.content
+    broken_off = [assistant(content)] if exchange.is_open and content else []
+    line = intent.copy()
+    line["status"] = outcome.status
+    line["exit_code"] = outcome.exit_code
+    line["error"] = outcome.error.record() if outcome.error else None
+    line["content"] = content
+    line["data"] = outcome.data
+    line["finish_reason"] = reply.finish_reason if reply else None
+    line["resolved_model"] = reply.resolved_model if reply else None
+    line["messages"] = [*intent["messages"], *turns.said, *broken_off]
+    line["tools"] = turns.tools
+    line["requirements"] = turns.requirements
+    line["metrics"] = metrics
+    line["total_metrics"] = without_details(metrics)
+    return line
+
+
+def _cwd() -> str | None:
+    try:
+        return storable(os.getcwd())
+    except OSError:
+        return None

@@ -1,0 +1,173 @@
+"""From what `--tool` is given, or a definition says, to tools."""
+
+import json
+import os
+import re
+import shlex
+from difflib import get_close_matches
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from .command_tool import DEFAULT_SECONDS, CommandTool
+from .errors import UsageError
+from .python_tool import PythonTool, load_function
+from .tools import Tool, ToolSpec
+
+_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+class ToolDefinition(BaseModel):
+    """A tool: a command (`run`), a Python function (`python`), or one that runs elsewhere."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+
+    name: str | None = None
+    """What the model calls it; otherwise the command's or the function's name."""
+    description: str = ""
+    """What it does and when to use it, for the model."""
+    run: Annotated[list[str], Field(min_length=1)] | None = None
+    """A command and its arguments, run without a shell. The model's arguments are JSON on stdin."""
+    python: str | None = None
+    """A function, as module:function."""
+    parameters: dict[str, Any] | None = None
+    """JSON Schema of the arguments; of a Python function, its signature is."""
+    timeout: Annotated[float, Field(gt=0)] | int | None = None
+    """Seconds that a call may take."""
+    env: list[str] = []
+    """Variables that a command gets although they hold secrets."""
+    requires_confirmation: bool = False
+    """Whether somebody has to say yes before each call."""
+    requires_user_input: list[str] = []
+    """Arguments that the user gives, unseen by the model."""
+    external: bool = False
+    """Whether the result comes from outside: the run pauses, `continue --result` goes on."""
+
+    def tool(self, where: str, source: str | None) -> Tool:
+        """Return the tool; raise UsageError if its parts do not go together."""
+        kinds = [self.run is not None, self.python is not None, self.external]
+        if sum(kinds) != 1:
+            raise UsageError(f"{where}: a tool has one of run, python, external: true")
+        if self.python is not None:
+            if self.parameters is not None or self.env or self.timeout is not None:
+                raise UsageError(f"{where}: parameters, env and timeout are for commands")
+            function = load_function(self.python)
+            return PythonTool(function, self._spec(where, self.python.rpartition(":")[2], source))
+        if self.run is None:
+            return ExternalTool(self._spec(where, None, source))
+        spec = self._spec(where, os.path.basename(self.run[0]), source)
+        return CommandTool(spec, self.run, seconds=self.timeout or DEFAULT_SECONDS, env=self.env)
+
+    def _spec(self, where: str, otherwise: str | None, source: str | None) -> ToolSpec:
+        name = self.name or re.sub(r"[^A-Za-z0-9_-]", "_", otherwise or "")
+        if not _NAME.fullmatch(name):
+            raise UsageError(
+                f"{where}: {name!r} is not a tool's name",
+                hint="a name has 1 to 64 of A-Z a-z 0-9 _ -",
+            )
+        spec = ToolSpec(
+            name,
+            self.description,
+            requires_confirmation=self.requires_confirmation,
+            requires_user_input=tuple(self.requires_user_input),
+            external=self.external,
+            command=shlex.join(self.run) if self.run else None,
+            source=source,
+        )
+        if self.parameters is None:
+            return spec
+        return ToolSpec(**{**vars(spec), "parameters": _checked(self.parameters, where)})
+
+
+class ExternalTool:
+    """A tool that clew never calls: its result is given with `continue --result`."""
+
+    reads_session = False
+
+    def __init__(self, spec: ToolSpec) -> None:
+        self.spec = spec
+
+    def call(self, arguments: dict[str, Any], context: Any) -> str:
+        """Never happens: the run pauses before."""
+        raise AssertionError("an external tool is not called")
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+
+def tools_of(source: str) -> list[Tool]:
+    """Return the tools that `--tool SOURCE` means; raise UsageError if it means none.
+
+    It is `module:function`, a JSON object that defines a tool, or a YAML or JSON file with one or
+    a list of them.
+    """
+    if source.lstrip().startswith("{"):
+        return [define(_parsed(source, "--tool"), where="--tool", source=source)]
+    if _FUNCTION.fullmatch(source) and not os.path.exists(source):
+        spec = ToolSpec(source.rpartition(":")[2].rpartition(".")[2], source=source)
+        return [PythonTool(load_function(source), spec)]
+    path = os.path.abspath(source)
+    found = _parsed(_text(path, source), path)
+    items = found if isinstance(found, list) else [found]
+    return [define(item, where=path, source=path) for item in items]
+
+
+def define(fields: Any, *, where: str, source: str | None = None) -> Tool:
+    """Return the tool that these fields define; raise UsageError, naming place and key."""
+    try:
+        definition = ToolDefinition.model_validate(fields)
+    except ValidationError as error:
+        first = error.errors()[0]
+        key = ".".join(map(str, first["loc"])) or "a tool"
+        raise UsageError(f"{where}: {key}: {first['msg']}", hint=_near(first)) from None
+    return definition.tool(where, source)
+
+
+def _near(error: Any) -> str | None:
+    if error["type"] != "extra_forbidden":
+        return None
+    known = list(ToolDefinition.model_fields)
+    near = get_close_matches(str(error["loc"][-1]), known, 1)
+    return f"did you mean {near[0]}?" if near else f"a tool has: {', '.join(known)}"
+
+
+def _checked(schema: dict[str, Any], where: str) -> dict[str, Any]:
+    from jsonschema.exceptions import SchemaError
+    from jsonschema.validators import validator_for
+
+    try:
+        validator_for(schema).check_schema(schema)
+    except SchemaError as error:
+        raise UsageError(f"{where}: parameters: no JSON Schema: {error.message}") from None
+    if schema.get("type") != "object":
+        raise UsageError(f"{where}: parameters: the schema has to be of type object")
+    return schema
+
+
+def _text(path: str, source: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise UsageError(
+            f"--tool {source!r}: {reason}",
+            hint="name a file with a definition, module:function, or write the definition as JSON",
+        ) from None
+
+
+def _parsed(text: str, where: str) -> Any:
+    import yaml
+
+    try:
+        return json.loads(text)
+    except ValueError:
+        pass
+    try:
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "cannot be read"
+        raise UsageError(f"{where}{place}: not YAML: {problem}") from None

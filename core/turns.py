@@ -1,0 +1,282 @@
+"""The turns of a run: the model, the tools it calls, the model again, until it answers."""
+
+import copy
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from .approvals import Decide, Settlement
+from .clock import now
+from .errors import ClewError, LimitReached, ProviderDown
+from .events import Announcer, EventName
+from .exchange import Exchange
+from .flight import unended
+from .lines import Requirement, State, ToolRecord
+from .messages import Message, ToolCall, assistant, open_calls, tool_result
+from .model import ModelRequest
+from .run_state import RunState
+from .state import storable_value
+from .stdout_apart import apart
+from .store import Flight, SessionLog
+from .text import storable
+from .tools import (
+    RunContext,
+    Tool,
+    ToolError,
+    ToolSpec,
+    arguments_of,
+    check_arguments,
+    for_model,
+    requirement_of,
+)
+
+_AT_ONCE = 8
+_LOOK_SECONDS = 0.5
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """A tool call that can be made."""
+
+    call: ToolCall
+    tool: Tool
+    arguments: dict[str, Any]
+
+
+@dataclass
+class Turns:
+    """Goes from question to answer; holds what was said and done, also when it ends in an error.
+
+    `said` are the messages after those of the request, `tools` the calls that ended,
+    `requirements` what was decided, and what is still open.
+    """
+
+    exchange: Exchange
+    log: SessionLog
+    flight: Flight
+    announcer: Announcer
+    state: RunState
+    context: RunContext
+    offered: Mapping[str, Tool]
+    decide: Decide
+    settled: dict[str, Settlement]
+    said: list[Message] = field(default_factory=list)
+    tools: list[ToolRecord] = field(default_factory=list)
+    requirements: list[Requirement] = field(default_factory=list)
+    _begun: set[str] = field(default_factory=set)
+    _done: dict[str, ToolRecord] = field(default_factory=dict)
+    _taken: int = 0
+
+    def go(self, request: ModelRequest, waiting: Sequence[ToolCall] = ()) -> bool:
+        """Ask until there is an answer; False if the run has to pause for somebody.
+
+        `waiting` are tool calls that an earlier run left open. Raises ModelError, LimitReached or
+        StoreError.
+        """
+        calls = waiting
+        while not calls or self._answer(calls):
+            self._take_turn()
+            messages = [*request.messages, *self.said]
+            reply = self.exchange.ask(replace(request, messages=messages))
+            if reply.tool_calls and not self.offered:
+                raise ProviderDown("the model called a tool, and none was offered")
+            message = assistant(self.exchange.content, reply.tool_calls)
+            self.said.append(message)
+            if reply.tool_calls:
+                self.flight.note({"message": message})
+            self.exchange.end_turn(answered=not reply.tool_calls)
+            if not reply.tool_calls:
+                return True
+            calls = reply.tool_calls
+        return False
+
+    def give_up(self) -> None:
+        """Say of each call that has no result why: a provider takes no message without one."""
+        for call in open_calls(self.said):
+            self._end(self._done.get(call["id"]) or unended(call, self._begun, "the run ended"))
+
+    def _take_turn(self) -> None:
+        most = self.exchange.limits.turns
+        if most is not None and self._taken >= most:
+            raise LimitReached(f"the limit of {most} turns was reached", hint="--max-turns sets it")
+        self._taken += 1
+
+    def _answer(self, calls: Sequence[ToolCall]) -> bool:
+        """Have every call answered that can be; tell whether none is left open."""
+        ended: dict[str, ToolRecord] = {}
+        ready: list[_Ready] = []
+        is_open = False
+        for call in calls:
+            try:
+                made = self._look_at(call)
+            except ToolError as error:
+                ended[call["id"]] = _record(call, {}, error.message, failed=True)
+                continue
+            if isinstance(made, _Ready):
+                ready.append(made)
+            elif made is None:
+                is_open = True
+            else:
+                ended[call["id"]] = made
+        ended |= self._run(ready)
+        for call in calls:
+            if call["id"] in ended:
+                self._end(ended[call["id"]])
+        return not is_open
+
+    def _look_at(self, call: ToolCall) -> _Ready | ToolRecord | None:
+        """Return the call if it can be made, its end if it was decided, None if it is open.
+
+        Raises ToolError for a call that cannot be made at all.
+        """
+        name = call["function"]["name"]
+        tool = self.offered.get(name)
+        if tool is None:
+            known = ", ".join(self.offered)
+            raise ToolError(f"there is no tool {name!r}; the tools are: {known}")
+        spec, arguments = tool.spec, arguments_of(call)
+        check_arguments(for_model(spec)["function"]["parameters"], arguments)
+        requirement = requirement_of(spec, call["id"], arguments)
+        if requirement is None:
+            return _Ready(call, tool, arguments)
+        settlement = self.settled.pop(call["id"], None) or self.decide(requirement, spec)
+        if settlement is None:
+            self.requirements.append(requirement)
+            return None
+        self._decided(requirement, settlement)
+        if settlement.decision == "rejected":
+            why = f": {settlement.note}" if settlement.note else ""
+            return _record(call, arguments, f"The user did not allow this call{why}")
+        if settlement.decision == "supplied":
+            return _record(call, arguments, storable(settlement.result))
+        values = {name: _typed(spec, name, given) for name, given in settlement.values.items()}
+        return _Ready(call, tool, arguments | values)
+
+    def _decided(self, requirement: Requirement, settlement: Settlement) -> None:
+        requirement["decision"] = settlement.decision
+        requirement["note"] = settlement.note
+        requirement["by"] = self.context.user_id
+        requirement["at"] = now()
+        for each in requirement["fields"]:
+            each["value"] = settlement.values.get(each["name"])
+        self.requirements.append(requirement)
+        self.flight.note({"requirement": requirement})
+
+    def _run(self, ready: list[_Ready]) -> dict[str, ToolRecord]:
+        """Make the calls, all at once; return how each ended."""
+        if not ready:
+            return {}
+        outside = any(made.tool.reads_session for made in ready)
+        if outside:
+            self.state.store(self.log, self.context.run_id)
+            self.flight.note({"state_patch": self.state.patch})
+        for made in ready:
+            self._begin(made)
+        self.flight.sync()
+        before = self.state.current
+        contexts = [self._context(before) for _ in ready]
+        ended = self._together(ready, contexts)
+        for context in contexts:
+            self.state.take(before, _kept(context.session_state, before))
+        if outside:
+            self.state.read(self.log)
+        self.flight.note({"state_patch": self.state.patch})
+        self.flight.sync()
+        return ended
+
+    def _context(self, state: State) -> RunContext:
+        return replace(
+            self.context, session_state=copy.deepcopy(state), seconds=self.exchange.seconds_left
+        )
+
+    def _together(self, ready: list[_Ready], contexts: list[RunContext]) -> dict[str, ToolRecord]:
+        pool = ThreadPoolExecutor(max_workers=_AT_ONCE)
+        ended: dict[str, ToolRecord] = {}
+        with apart():
+            futures = [pool.submit(_call, *pair) for pair in zip(ready, contexts, strict=True)]
+            try:
+                left: set[Future[ToolRecord]] = set(futures)
+                while left:
+                    done, left = wait(left, _LOOK_SECONDS, FIRST_COMPLETED)
+                    for future in done:
+                        record = future.result()
+                        ended[record["tool_call_id"]] = record
+                        self._ended(record)
+            except BaseException:
+                for made in ready:
+                    made.tool.stop()
+                raise
+            finally:
+                pool.shutdown(wait=False, cancel_futures=True)
+        return ended
+
+    def _begin(self, made: _Ready) -> None:
+        record = _record(made.call, made.arguments, "")
+        self._begun.add(made.call["id"])
+        self.flight.note({"begun": record})
+        self.announcer.tell({**self.announcer.event("ToolCallStarted"), "tool": record})
+
+    def _ended(self, record: ToolRecord) -> None:
+        self._done[record["tool_call_id"]] = record
+        self.flight.note({"tool": record})
+        name: EventName = "ToolCallError" if record["tool_call_error"] else "ToolCallCompleted"
+        self.announcer.tell({**self.announcer.event(name), "tool": record})
+
+    def _end(self, record: ToolRecord) -> None:
+        if record["tool_call_id"] not in self._done:
+            self._ended(record)
+        self.tools.append(record)
+        self.said.append(tool_result(record["tool_call_id"], record["result"]))
+
+
+def _call(made: _Ready, context: RunContext) -> ToolRecord:
+    started = time.monotonic()
+    try:
+        check_arguments(made.tool.spec.parameters, made.arguments)
+        result, failed = storable(made.tool.call(made.arguments, context)), False
+    except ToolError as error:
+        result, failed = storable(error.message), True
+    duration = round(time.monotonic() - started, 3)
+    return _record(made.call, made.arguments, result, failed=failed, duration=duration)
+
+
+def _record(
+    call: ToolCall,
+    arguments: dict[str, Any],
+    result: str,
+    *,
+    failed: bool = False,
+    duration: float = 0.0,
+) -> ToolRecord:
+    return {
+        "tool_call_id": call["id"],
+        "tool_name": call["function"]["name"],
+        "tool_args": arguments,
+        "result": result,
+        "tool_call_error": failed,
+        "duration": duration,
+    }
+
+
+def _kept(state: State, otherwise: State) -> State:
+    """Return the state as a tool left it; what no JSON can hold is as it was."""
+    try:
+        kept: State = storable_value(state, "the state")
+    except ClewError:
+        return otherwise
+    return kept
+
+
+def _typed(spec: ToolSpec, name: str, given: Any) -> Any:
+    """Return a value that was given as text as the kind that the tool's schema asks for."""
+    import json
+
+    kind = spec.parameters.get("properties", {}).get(name, {}).get("type", "string")
+    if not isinstance(given, str) or kind == "string":
+        return given
+    try:
+        return json.loads(given)
+    except ValueError:
+        return given
