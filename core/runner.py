@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import cast
 
 from .answer_schema import parse_answer
-from .errors import Cancelled, ClewError, RequestRefused, StoreError
+from .errors import Cancelled, ClewError, RequestRefused, SchemaMismatch, StoreError
 from .events import Announcer, Listener
 from .exchange import Exchange
 from .flight import draft_of
@@ -134,10 +134,15 @@ def _outcome(order: Order, planned: Plan, turns: Turns) -> Outcome:
     reply = turns.exchange.reply
     if reply is not None and reply.finish_reason == "content_filter":
         raise RequestRefused("the provider's content filter stopped the answer")
-    cut = _CUT if reply is not None and reply.finish_reason == "length" else 0
+    cut = reply is not None and reply.finish_reason == "length"
+    code = _CUT if cut else 0
     if order.schema is None:
-        return Outcome("COMPLETED", cut)
-    return Outcome("COMPLETED", cut, data=parse_answer(turns.exchange.content, order.schema))
+        return Outcome("COMPLETED", code)
+    try:
+        return Outcome("COMPLETED", code, data=parse_answer(turns.exchange.content, order.schema))
+    except SchemaMismatch as error:
+        error.hint = "it was cut off at its longest length: see --max-tokens" if cut else error.hint
+        raise
 
 
 def _cancelled(error: BaseException) -> Outcome:

@@ -164,16 +164,19 @@ def dead_records(stem: str) -> Iterator[tuple[str, int]]:
 
 
 def read_record(fd: int) -> tuple[RunLine, int] | None:
-    """Return a run's line if it died now, and the seq it began after; None if unreadable."""
+    """Return a run's line if it died now, and the seq it began after; None if unreadable.
+
+    Where a note is damaged, the answer's text is kept all the same.
+    """
     raw = os.pread(fd, os.fstat(fd).st_size, 0)
     notes = [note for note in map(_decode, raw.split(b"\n")[:-1]) if note is not None]
-    try:
-        intent, after = cast(RunLine, notes[0]["intent"]), int(notes[0]["after"])
-        run = interrupted_line(intent, notes[1:])
-        _try_to_store(run)
-    except (*_UNREADABLE, DamagedError):
-        return None
-    return run, after
+    for known in (notes, notes[:1] + [note for note in notes if "text" in note]):
+        with suppress(*_UNREADABLE, DamagedError):
+            intent, after = cast(RunLine, known[0]["intent"]), int(known[0]["after"])
+            run = interrupted_line(intent, known[1:])
+            _try_to_store(run)
+            return run, after
+    return None
 
 
 def _try_to_store(run: RunLine) -> None:

@@ -43,6 +43,15 @@ def test_a_cut_answer_that_fits_its_schema_is_exit_5_and_kept(clew: Clew) -> Non
     assert (result.out, "cut off" in result.err) == ("12\n", True)
 
 
+def test_a_cut_answer_that_does_not_fit_its_schema_is_exit_4_and_says_that_it_was_cut(
+    clew: Clew,
+) -> None:
+    model = recorded(clew, content="[1, 2", finish_reason="length")
+    result = clew("run", "-m", model, "-s", "s", "--schema", '{"type": "array"}', "go", code=4)
+    assert clew.stored("s")[0]["content"] == "[1, 2"
+    assert "--max-tokens" in result.err
+
+
 @pytest.mark.parametrize(
     ("schema", "answer"),
     [

@@ -918,6 +918,19 @@ def test_notes_torn_at_any_byte_leave_a_run_to_recover(session: Session) -> None
         assert "one two".startswith(found.line["content"])
 
 
+@pytest.mark.parametrize(
+    "note", [{"call": {}}, {"tool": 1}, {"open": {"input_tokens": "x"}}, {"message": {}}], ids=str
+)
+def test_a_damaged_note_does_not_take_the_text_with_it(session: Session, note: Any) -> None:
+    flight = session.log.begin(intent(session.log, "new"))
+    for one in ({"text": "one "}, note, {"text": "two"}):
+        flight.note(one)
+    flight.stranded()
+    [recovered] = session.log.recover()
+    assert recovered["content"] == "one two"
+    session.numbers()
+
+
 CHILD = """
 import os, signal, sys
 from clew.core import Agent
