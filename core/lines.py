@@ -11,6 +11,7 @@ from typing import Any, Literal, NoReturn, NotRequired, cast, get_args
 
 from .errors import DamagedError, ErrorRecord
 from .messages import Message
+from .shapes import members
 from .text import storable
 from .typed import TypedDict
 from .usage import RunMetrics, SessionMetrics, Totals
@@ -202,16 +203,20 @@ def decode(raw: bytes) -> Line:
     Unknown keys and unknown types are kept: what a later version wrote can be read. Half a
     character is read as U+FFFD, as jq does: no model takes it, and no line can carry it on.
     """
-    line = _loads(raw)
-    if _HALF.search(raw):
-        line = json.loads(storable(json.dumps(line, ensure_ascii=False)))
+    line = whole_characters(_loads(raw), raw)
     if not isinstance(line, dict):
         raise DamagedError("not a JSON object")
-    _check(line, _LINE)
-    if line.get("type") == "run":
-        _check(line, _RUN)
-        _check(dict.fromkeys(_OPTIONS) | line["options"], _OPTIONS)
+    wrong = _wrong_in_line(line) or (line["type"] == "run" and _wrong_in_run(line))
+    if wrong:
+        raise DamagedError(f"{wrong!r} is missing or wrong")
     return cast(Line, line)
+
+
+def whole_characters(value: Any, raw: bytes) -> Any:
+    """Return the JSON value of these bytes with each half character as U+FFFD."""
+    if not _HALF.search(raw):
+        return value
+    return json.loads(storable(json.dumps(value, ensure_ascii=False)))
 
 
 def has_half_characters(raw: bytes) -> bool:
@@ -254,27 +259,6 @@ def _finite(text: str) -> float:
     return number if math.isfinite(number) else _no_number("1e999")
 
 
-def _check(line: dict[str, Any], shape: dict[str, Any]) -> None:
-    for key, inner in shape.items():
-        if not (key in line and _fits(line[key], inner)):
-            raise DamagedError(f"{key!r} is missing or wrong")
-
-
-def _fits(value: Any, shape: Any) -> bool:
-    """Tell whether a value has a shape: a type, an object of shapes, a list of one, a choice."""
-    if isinstance(shape, dict):
-        return isinstance(value, dict) and all(
-            key in value and _fits(value[key], inner) for key, inner in shape.items()
-        )
-    if isinstance(shape, list):
-        return isinstance(value, list) and all(_fits(item, shape[0]) for item in value)
-    if isinstance(shape, tuple):
-        return any(_fits(value, one) for one in shape)
-    if shape in (int, float):
-        return type(value) is shape and abs(value) <= _LARGEST
-    return shape is object or type(value) is shape
-
-
 _NULL = type(None)
 _HALF = re.compile(
     rb"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F])", re.DOTALL
@@ -285,8 +269,6 @@ It begins with what every match begins with: so a line of megabytes is searched 
 """
 _DEEPEST = 200
 """Levels: what is written has at most half of them, and no reader fails at so many."""
-_LARGEST = 2**53
-"""Of a count or time: any reader of JSON has it exactly, and sums do not overflow."""
 _USED = {
     "input_tokens": int,
     "output_tokens": int,
@@ -301,45 +283,55 @@ _USED = {
 _TOTALS = {**_USED, "cost_unknown": int, "requests": int}
 _ERROR = {"kind": str, "message": str, "hint": (str, _NULL), "exit_code": int}
 # What is read of a line without asking; the rest may be anything.
-_LINE = {
-    "v": int,
-    "type": str,
-    "seq": int,
-    "session_id": str,
-    "user_id": str,
-    "created_at": str,
-    "session_state": dict,
-    "session_metrics": {**_TOTALS, "runs": int, "turns": int},
-}
-_OPTIONS = {"system": (str, _NULL), "option": (dict, _NULL), "tool": ([str], _NULL)}
-_RUN = {
-    "run_id": str,
-    "parent_run_id": (str, _NULL),
-    "resumes": (str, _NULL),
-    "kind": str,
-    "status": str,
-    "exit_code": int,
-    "started_at": str,
-    "input": str,
-    "files": [{"name": str, "sha256": str}],
-    "content": str,
-    "model": str,
-    "messages": [{"role": str, "content": str}],
-    "history": {"first_seq": (int, _NULL), "last_seq": (int, _NULL), "left_out": int},
-    "error": (_NULL, _ERROR),
-    "data": object,
-    "tools": [{"tool_call_id": str, "tool_name": str, "result": str}],
-    "requirements": [
-        {
-            "tool_call_id": str,
-            "kind": str,
-            "tool_name": str,
-            "tool_args": dict,
-            "fields": [{"name": str}],
-            "decision": (str, _NULL),
-        }
-    ],
-    "metrics": {**_TOTALS, "details": [{**_USED, "model": str}]},
-    "total_metrics": _TOTALS,
-    "options": dict,
-}
+_wrong_in_line = members(
+    {
+        "v": int,
+        "type": str,
+        "seq": int,
+        "session_id": str,
+        "user_id": str,
+        "created_at": str,
+        "session_state": dict,
+        "session_metrics": {**_TOTALS, "runs": int, "turns": int},
+    }
+)
+_wrong_in_run = members(
+    {
+        "run_id": str,
+        "parent_run_id": (str, _NULL),
+        "resumes": (str, _NULL),
+        "kind": str,
+        "status": str,
+        "exit_code": int,
+        "started_at": str,
+        "input": str,
+        "files": [{"name": str, "sha256": str}],
+        "content": str,
+        "model": str,
+        "messages": [
+            {
+                "role": str,
+                "content": str,
+                "tool_calls?": [{"id": str, "function": {"name": str, "arguments": str}}],
+                "tool_call_id?": str,
+            }
+        ],
+        "history": {"first_seq": (int, _NULL), "last_seq": (int, _NULL), "left_out": int},
+        "error": (_NULL, _ERROR),
+        "data": object,
+        "tools": [{"tool_call_id": str, "tool_name": str, "result": str}],
+        "requirements": [
+            {
+                "tool_call_id": str,
+                "kind": str,
+                "tool_name": str,
+                "tool_args": dict,
+                "fields": [{"name": str}],
+                "decision": (str, _NULL),
+            }
+        ],
+        "metrics": {**_TOTALS, "details": [{**_USED, "model": str}]},
+        "total_metrics": _TOTALS,
+        "options": {"system?": (str, _NULL), "option?": (dict, _NULL), "tool?": ([str], _NULL)},
+    }
+)

@@ -16,7 +16,7 @@ from typing import Any, cast
 from clew.core.errors import DamagedError
 from clew.core.flight import draft_of, interrupted_line
 from clew.core.ids import digest, is_session_id
-from clew.core.lines import RunLine, decode, encode
+from clew.core.lines import RunLine, decode, encode, whole_characters
 from clew.core.session import Tip, seal
 from clew.core.store import InFlight
 
@@ -214,5 +214,5 @@ def _encode(note: dict[str, Any]) -> bytes:
 
 
 def _decode(raw: bytes) -> dict[str, Any] | None:
-    note = parse_small(raw)
+    note = whole_characters(parse_small(raw), raw)
     return note if isinstance(note, dict) else None

@@ -12,7 +12,6 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 
 from clew.core.clock import now
 from clew.core.errors import BusyError
@@ -92,7 +91,7 @@ def _sign(fd: int, holder: Holder) -> None:
     What stood there is written over: a file that is emptied first has to be on disk before it is
     closed, as ext4 sees it, and that takes longer than all the rest of an append.
     """
-    data = json.dumps(asdict(holder)).encode()
+    data = json.dumps(vars(holder)).encode()
     with suppress(OSError):
         write_all(fd, data)
         if os.fstat(fd).st_size > len(data):

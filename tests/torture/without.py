@@ -12,7 +12,7 @@ GUARDS = {
     # what is written is on disk before it is acknowledged
     "fsync": "import os; os.fsync = lambda fd: None",
     # a torn end is moved aside before the next write
-    "heal": "import os, clew.stores.append as a; a._heal = lambda fd, *_: os.fstat(fd).st_size",
+    "heal": "import os, clew.stores.append as a; a.heal = lambda fd, *_: os.fstat(fd).st_size",
     # one at a time
     "lock": "import filelock; filelock.lock_descriptor = lambda fd, blocking=True: True",
     # a line that could not be written whole is taken back
