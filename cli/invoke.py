@@ -259,6 +259,7 @@ def _invocation(
 ) -> "Invocation":
     from clew.core.agent import Invocation
     from clew.core.attachments import from_bytes, load
+    from clew.core.process import this_process
 
     files = [
         from_bytes(read_stdin(), "-") if path == "-" else load(path) for path in options["files"]
@@ -282,6 +283,7 @@ def _invocation(
         decide=decider(options["approve"]),
         answers=target.answers,
         environment=app.environment,
+        process=this_process(),
         on_event=live,
         shield=INTERRUPTS.shield,
     )

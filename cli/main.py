@@ -22,6 +22,7 @@ _COMMANDS = {
     "history": "history",
     "state": "state",
     "sessions": "sessions",
+    "cancel": "cancel",
     "metrics": "metrics",
     "models": "models",
     "config": "config",

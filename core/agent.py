@@ -18,6 +18,7 @@ from .lines import RunLine, State
 from .model import Model
 from .models import DEFAULT_MODEL, resolve
 from .order import Order, Plan, plan
+from .process import Process
 from .result import RunOutput
 from .runner import Shield, perform
 from .session import StateChange
@@ -42,7 +43,8 @@ class Invocation:
     names the session. `serial` takes the session's turn even though no history is sent. `resume`
     is the run to go on with. `decide` says at once whether a tool may run that needs approval;
     `answers` settle what the resumed run is paused for. `environment` is what commands that are
-    tools get. `home` is where the embedded models are.
+    tools get, `process` who stops the run when it gets SIGTERM. `home` is where the embedded models
+    are.
     """
 
     store: Store | None = None
@@ -62,6 +64,7 @@ class Invocation:
     decide: Decide = pause
     answers: Answers = Answers()
     environment: dict[str, str] = field(default_factory=dict)
+    process: Process | None = None
     waiting: Waiting = Waiting()
     on_event: Listener = _ignore
     shield: Shield = nullcontext
@@ -224,6 +227,7 @@ class Agent:
             tools=tuple(map(_tool, self.tools)),
             decide=how.decide,
             answers=how.answers,
+            process=how.process,
             environment=how.environment | self._names(asked, log, how),
         )
 

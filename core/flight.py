@@ -5,7 +5,7 @@ came), then for each request to a model `{"open": Call}` when it is sent, `{"tex
 answer comes, `{"call": Call}` when it ended, and `{"message": Message}` if it calls tools; for each
 tool call `{"begun": ToolRecord}` before it is made and `{"tool": ToolRecord}` when it ended;
 `{"requirement": Requirement}` when somebody decided, and `{"state_patch": …}` for what the run has
-changed in the state and not stored yet.
+changed in the state and not stored yet. `{"process": Process}` says who can be told to stop.
 """
 
 from collections.abc import Collection, Iterable

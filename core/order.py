@@ -11,6 +11,7 @@ from .history import History, HistoryPolicy, choose
 from .lines import RunLine
 from .messages import Message, system, user
 from .model import Model, ModelRequest
+from .process import Process
 from .session import StateChange, Tip, tip_after
 from .store import SessionLog
 from .tools import Tool, for_model
@@ -39,6 +40,8 @@ class Order:
     answers: Answers = Answers()
     environment: dict[str, str] = field(default_factory=dict)
     """What commands that are tools get, beside clew's own variables."""
+    process: Process | None = None
+    """Who can be told by a signal to stop the run."""
 
 
 @dataclass(frozen=True)

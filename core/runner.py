@@ -49,6 +49,8 @@ def perform(
     intent = intent_line(order, planned, log)
     flight = _begin(log, intent, shield)
     announcer = Announcer(listener, order.run_id, log.session_id)
+    if order.process is not None:
+        flight.note({"process": order.process})
     exchange = Exchange(order.model, order.limits, flight, announcer)
     turns = Turns(
         exchange,

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from .lines import Line, RunLine
+from .process import Process
 from .session import Drafter
 
 
@@ -84,11 +85,13 @@ class Flight(Protocol):
 class InFlight:
     """A run without a line: under way, or found dead and not yet recovered.
 
-    `line` is what would be stored for it now, with status INTERRUPTED and without a seq.
+    `line` is what would be stored for it now, with status INTERRUPTED and without a seq. `process`
+    makes it, where that is one that can be stopped by a signal.
     """
 
     line: RunLine
     running: bool
+    process: Process | None = None
 
 
 class SessionLog(Protocol):
@@ -160,6 +163,9 @@ class Store(Protocol):
 
     def sessions(self, user_id: str) -> Iterator[SessionLog]:
         """Yield this user's sessions, most recently used first."""
+
+    def under_way(self, user_id: str) -> Iterator[SessionLog]:
+        """Yield this user's sessions that have a run in flight."""
 
     def with_prefix(self, prefix: str, user_id: str) -> list[str]:
         """Return this user's generated session ids that begin so."""

@@ -17,7 +17,9 @@ from clew.core.errors import DamagedError
 from clew.core.flight import draft_of, interrupted_line
 from clew.core.ids import digest, is_session_id
 from clew.core.lines import RunLine, decode, encode, whole_characters
+from clew.core.process import Process
 from clew.core.session import Tip, seal
+from clew.core.shapes import fitting
 from clew.core.store import InFlight
 
 from .files import (
@@ -35,6 +37,7 @@ from .locks import is_still
 FOLDER = ".inflight"
 _SUFFIX = ".part"
 _AFTER_ID = "~"
+_names_process = fitting({"pid": int, "host": str, "place": str})
 _UNREADABLE = (
     LookupError,
     TypeError,
@@ -133,7 +136,8 @@ def read_all(stem: str) -> list[tuple[InFlight, int]]:
                 record = read_record(fd)
             if record is not None:
                 run, after = record
-                found.append((InFlight(run, running=not _may_share(fd)), after))
+                process = _process(fd)
+                found.append((InFlight(run, not _may_share(fd), process), after))
         finally:
             close(fd)
     return sorted(found, key=lambda pair: pair[0].line["started_at"])
@@ -168,8 +172,7 @@ def read_record(fd: int) -> tuple[RunLine, int] | None:
 
     Where a note is damaged, the answer's text is kept all the same.
     """
-    raw = os.pread(fd, os.fstat(fd).st_size, 0)
-    notes = [note for note in map(_decode, raw.split(b"\n")[:-1]) if note is not None]
+    notes = _notes(fd)
     for known in (notes, notes[:1] + [note for note in notes if "text" in note]):
         with suppress(*_UNREADABLE, DamagedError):
             intent, after = cast(RunLine, known[0]["intent"]), int(known[0]["after"])
@@ -177,6 +180,17 @@ def read_record(fd: int) -> tuple[RunLine, int] | None:
             _try_to_store(run)
             return run, after
     return None
+
+
+def _notes(fd: int) -> list[dict[str, Any]]:
+    raw = os.pread(fd, os.fstat(fd).st_size, 0)
+    return [note for note in map(_decode, raw.split(b"\n")[:-1]) if note is not None]
+
+
+def _process(fd: int) -> Process | None:
+    """Return who makes the run, as far as that was written down."""
+    said = next((note["process"] for note in _notes(fd) if "process" in note), None)
+    return cast(Process, said) if _names_process(said) else None
 
 
 def _try_to_store(run: RunLine) -> None:

@@ -46,6 +46,12 @@ class JsonlStore:
         for _, session_id in sorted(self._files(user_id), reverse=True):
             yield self.session(session_id, user_id)
 
+    def under_way(self, user_id: str) -> Iterator[SessionLog]:
+        """Yield this user's sessions that have a run in flight."""
+        folder = os.path.join(self._folder(user_id), inflight.FOLDER)
+        for session_id in sorted({session_id for _, session_id in inflight.sessions(folder)}):
+            yield self.session(session_id, user_id)
+
     def with_prefix(self, prefix: str, user_id: str) -> list[str]:
         """Return this user's generated session ids that begin so."""
         ids = (session_id for _, session_id in self._files(user_id))

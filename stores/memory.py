@@ -44,6 +44,12 @@ class MemoryStore:
         for session_id in self._used.get(user_id, [])[::-1]:
             yield self.session(session_id, user_id)
 
+    def under_way(self, user_id: str) -> Iterator[SessionLog]:
+        """Yield this user's sessions that have a run in flight."""
+        with self._lock:
+            logs = [log for (user, _), log in self._sessions.items() if user == user_id]
+        yield from (log for log in logs if log.in_flight())
+
     def with_prefix(self, prefix: str, user_id: str) -> list[str]:
         """Return this user's generated session ids that begin so."""
         used = self._used.get(user_id, [])
