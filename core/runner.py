@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import cast
 
 from .answer_schema import parse_answer
+from .approvals import Settlement
 from .errors import Cancelled, ClewError, RequestRefused, SchemaMismatch, StoreError
 from .events import Announcer, Listener
 from .exchange import Exchange
@@ -23,8 +24,9 @@ from .run_line import Outcome, final_line, intent_line
 from .run_state import RunState
 from .session import StateChange, always
 from .store import Flight, SessionLog
-from .tools import RunContext, by_name
+from .tools import RunContext, Tool, by_name
 from .turns import Turns
+from .typed import TypedDict
 
 Shield = Callable[[], AbstractContextManager[None]]
 """Holds back whatever could stop the process while a line is written."""
@@ -43,8 +45,7 @@ def perform(
     run is cancelled, its line is stored, the last event tells it, and Cancelled (or
     KeyboardInterrupt) is raised again.
     """
-    offered = by_name(order.tools)
-    settled = order.answers.settle(order.resumes["requirements"] if order.resumes else [])
+    prepared = _prepare(order, log)
     planned = plan(order, log)
     intent = intent_line(order, planned, log)
     flight = _begin(log, intent, shield)
@@ -58,10 +59,8 @@ def perform(
         flight=flight,
         announcer=announcer,
         state=RunState(planned.tip.state, order.change),
-        context=_context(order, log),
-        offered=offered,
         decide=order.decide,
-        settled=settled,
+        **prepared,
     )
     stop: BaseException | None = None
     try:
@@ -87,8 +86,15 @@ def perform(
     return result
 
 
-def _context(order: Order, log: SessionLog) -> RunContext:
-    return RunContext(
+class _Prepared(TypedDict):
+    context: RunContext
+    offered: dict[str, Tool]
+    settled: dict[str, Settlement]
+
+
+def _prepare(order: Order, log: SessionLog) -> _Prepared:
+    """Return what can be wrong with the order, before anything is written."""
+    context = RunContext(
         run_id=order.run_id,
         session_id=log.session_id,
         user_id=log.user_id,
@@ -96,6 +102,12 @@ def _context(order: Order, log: SessionLog) -> RunContext:
         metadata=order.metadata,
         environment=order.environment,
     )
+    paused = order.resumes["requirements"] if order.resumes else []
+    return {
+        "context": context,
+        "offered": by_name(order.tools),
+        "settled": order.answers.settle(paused),
+    }
 
 
 def _land(
