@@ -5,13 +5,15 @@ without any of clew's open files, in a session of its own, so that it can be end
 started.
 """
 
+import codecs
 import json
 import os
+import select
 import signal
 import subprocess
 import threading
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 from .text import is_secret_name
@@ -23,6 +25,8 @@ LONGEST_RESULT = 64 * 1024
 _LONGEST_COMPLAINT = 2000
 _CLEWS = ("CLEW_SESSION", "CLEW_RUN")
 _CHUNK = 1 << 16
+_LOOK_MILLISECONDS = 50
+_DRAIN_SECONDS = 30.0
 
 
 class CommandTool:
@@ -47,15 +51,16 @@ class CommandTool:
 
     def call(self, arguments: dict[str, Any], context: RunContext) -> str:
         """Run the command to its end; a time-out, an exit code or a signal is a ToolError."""
-        seconds = min(self._seconds, context.seconds or self._seconds)
+        left = context.seconds
+        seconds = self._seconds if left is None else min(self._seconds, left)
         process = self._start(context)
         self._running.add(process)
         try:
-            if self._stopped:
-                _end(process)
-            return _outcome(process, json.dumps(arguments).encode(), seconds)
+            with _ended_with_us(process):
+                if self._stopped:
+                    _end(process)
+                return _outcome(process, json.dumps(arguments).encode(), seconds)
         finally:
-            _end(process)
             self._running.discard(process)
 
     def stop(self) -> None:
@@ -78,11 +83,33 @@ class CommandTool:
                 stdout=pipe,
                 stderr=pipe,
                 env=inherited | context.environment,
+                bufsize=0,  # closing such a stream never waits for whoever still writes to it
                 start_new_session=True,
             )
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else error
             raise ToolError(f"cannot run {self._argv[0]!r}: {reason}") from None
+
+
+@contextmanager
+def _ended_with_us(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """End a command, and all that it started, with the block; also if clew is killed in it.
+
+    For that a process of its own waits until we are gone: nobody else would be left to do it.
+    """
+    watch = ["/bin/sh", "-c", 'read -r _; kill -s KILL -- "-$1"', "sh", str(process.pid)]
+    quiet = subprocess.DEVNULL
+    watcher = None
+    with suppress(OSError):
+        watcher = subprocess.Popen(
+            watch, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, env={}, start_new_session=True
+        )
+    try:
+        yield
+    finally:
+        _end(process)
+        if watcher is not None:
+            _end(watcher)
 
 
 class _Reader(threading.Thread):
@@ -92,14 +119,31 @@ class _Reader(threading.Thread):
         super().__init__(daemon=True)
         self._stream = stream
         self._most = most
+        self._ended = threading.Event()
         self.kept = bytearray()
         self.total = 0
 
     def run(self) -> None:
         with suppress(OSError, ValueError):
-            while chunk := os.read(self._stream.fileno(), _CHUNK):
+            while self._more() and (chunk := os.read(self._stream.fileno(), _CHUNK)):
                 self.total += len(chunk)
                 self.kept += chunk[: self._most - len(self.kept)]
+
+    def _more(self) -> bool:
+        """Wait for more; tell whether there is some, or may be: who wrote it has not ended."""
+        waiting = select.poll()
+        waiting.register(self._stream.fileno(), select.POLLIN)
+        while True:
+            ended = self._ended.is_set()
+            if waiting.poll(0 if ended else _LOOK_MILLISECONDS):
+                return True
+            if ended:
+                return False
+
+    def finish(self) -> None:
+        """Read what is there by now: what has left the group may hold the pipe open for ever."""
+        self._ended.set()
+        self.join(_DRAIN_SECONDS)
 
 
 def _outcome(process: "subprocess.Popen[bytes]", data: bytes, seconds: float) -> str:
@@ -112,9 +156,8 @@ def _outcome(process: "subprocess.Popen[bytes]", data: bytes, seconds: float) ->
         code = process.wait(seconds)
     except subprocess.TimeoutExpired:
         raise ToolError(f"it took longer than {seconds:g} s and was ended") from None
-    # What it started in the background may hold the pipes open for ever.
-    for thread in (out, err):
-        thread.join(1.0)
+    for reader in (out, err):
+        reader.finish()
     if code:
         how = f"was ended by {_signal(-code)}" if code < 0 else f"failed with exit code {code}"
         said = _text(err.kept, err.total).strip() or _text(out.kept, out.total).strip()
@@ -123,22 +166,22 @@ def _outcome(process: "subprocess.Popen[bytes]", data: bytes, seconds: float) ->
 
 
 def _feed(stream: IO[bytes], data: bytes) -> None:
-    with suppress(OSError):
-        stream.write(data)
+    rest = memoryview(data)
+    with suppress(OSError, ValueError):
+        while rest:
+            rest = rest[stream.write(rest) :]
     with suppress(OSError):
         stream.close()
 
 
 def _text(kept: bytearray, total: int) -> str:
     """Return output as text: no character is split, and what is left out is said."""
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    text = decoder.decode(bytes(kept), final=total <= len(kept))
     if total <= len(kept):
-        return kept.decode("utf-8", "replace")
-    whole = bytes(kept)
-    while whole and (whole[-1] & 0xC0) == 0x80:
-        whole = whole[:-1]
-    whole = whole[:-1] if whole and whole[-1] >= 0xC0 else whole
-    text = whole.decode("utf-8", "replace")
-    return f"{text}\n[cut: {total - len(whole)} more bytes]"
+        return text
+    begun, _ = decoder.getstate()
+    return f"{text}\n[cut: {total - len(kept) + len(begun)} more bytes]"
 
 
 def _signal(number: int) -> str:
