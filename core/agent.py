@@ -235,8 +235,8 @@ class Agent:
     def _names(asked: _Asked, log: SessionLog, how: Invocation) -> dict[str, str]:
         """Return what a command needs to find the run and, where it is kept, the session."""
         kept = how.store is not None and how.store.keeps and how.keep
-        session = {"CLEW_SESSION": log.session_id, "CLEW_USER": log.user_id} if kept else {}
-        return {"CLEW_RUN": asked.run_id, **session}
+        session = {"CLEW_SESSION": log.session_id} if kept else {}
+        return {"CLEW_RUN": asked.run_id, "CLEW_USER": log.user_id, **session}
 
     def _log(self, how: Invocation, user: str) -> SessionLog:
         session = ids.session_id(how.session_id) if how.session_id is not None else None

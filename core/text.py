@@ -6,7 +6,9 @@ import unicodedata
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
-_SECRET_NAME = re.compile(r"(^|_)(API_?KEY|KEY|TOKEN|SECRET|PASSWORD|CREDENTIALS)(_|$)", re.I)
+_SECRET_NAME = re.compile(
+    r"((^|_)(KEY|TOKEN|SECRET|CREDENTIALS?|JWT)|API_?KEY|PASSWORD|PASSWD|_PWD)(_|$)", re.I
+)
 _SHORTEST_SECRET = 8
 
 
