@@ -196,6 +196,7 @@ def _tools(target: Target, options: RunOptions) -> "list[Tool]":
     from clew.core.text import storable
     from clew.core.tool_specs import tools_of
 
+    output.keep_stdout()
     return [tool for source in sources for tool in tools_of(storable(source))]
 
 

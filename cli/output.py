@@ -18,6 +18,13 @@ def result(text: str) -> None:
     _write(sys.stdout, text)
 
 
+def keep_stdout() -> None:
+    """Have results only on stdout: what a tool's library or child writes there goes to stderr."""
+    ours = os.dup(1)
+    os.dup2(2, 1)
+    sys.stdout = open(ours, "w", encoding="utf-8", errors="replace")  # noqa: SIM115
+
+
 def line(stored: Line) -> None:
     """Write a line exactly as it is stored."""
     result(encode(stored).decode("ascii"))

@@ -31,7 +31,7 @@ def parse_schema(text: str) -> dict[str, Any]:
         schema = _schema_of_class(text)
     else:
         schema = _short_form(text)
-    return _checked(schema)
+    return checked_schema(schema)
 
 
 def read_text(path: str, what: str) -> str:
@@ -44,7 +44,8 @@ def read_text(path: str, what: str) -> str:
         raise UsageError(f"{what}: {path!r} is not UTF-8 text") from None
 
 
-def _checked(schema: dict[str, Any]) -> dict[str, Any]:
+def checked_schema(schema: dict[str, Any]) -> dict[str, Any]:
+    """Return a JSON Schema; raise UsageError if it is none, or refers to something outside."""
     from jsonschema.exceptions import SchemaError
     from jsonschema.validators import validator_for
     from referencing.exceptions import Unresolvable

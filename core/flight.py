@@ -15,6 +15,7 @@ from .errors import ClewError
 from .lines import Requirement, RunLine, ToolRecord
 from .messages import Message, ToolCall, assistant, open_calls, tool_result
 from .session import Draft, StateChange
+from .tools import ToolError, arguments_of
 from .usage import Call, estimate_tokens, run_metrics
 
 
@@ -111,11 +112,18 @@ def unended(call: ToolCall, begun: Collection[str], why: str) -> ToolRecord:
     return {
         "tool_call_id": call["id"],
         "tool_name": call["function"]["name"],
-        "tool_args": {},
+        "tool_args": _arguments(call),
         "result": told,
         "tool_call_error": True,
         "duration": 0.0,
     }
+
+
+def _arguments(call: ToolCall) -> dict[str, Any]:
+    try:
+        return arguments_of(call)
+    except ToolError:
+        return {}
 
 
 def _as_far_as_it_came(call: Call, text: str) -> Call:

@@ -5,13 +5,12 @@ import inspect
 import json
 import sys
 import threading
-import typing
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Annotated, Any
 
 from .errors import UsageError
-from .stdout_apart import this_thread_is_a_tool
+from .stdout_apart import apart
 from .text import storable
 from .tools import RunContext, ToolError, ToolSpec
 
@@ -45,13 +44,13 @@ class PythonTool:
         given = self._read(arguments)
         if _CONTEXT in inspect.signature(self._function).parameters:
             given[_CONTEXT] = context
-        outcome: list[Any] = []
+        outcome: list[str] = []
         failure: list[BaseException] = []
 
         def work() -> None:
-            this_thread_is_a_tool()
             try:
-                outcome.append(_as_text(self._function(**given)))
+                with apart():
+                    outcome.append(_as_text(_awaited(self._function(**given))))
             except BaseException as error:
                 failure.append(error)
 
@@ -76,7 +75,8 @@ class PythonTool:
             first = error.errors()[0]
             where = ".".join(map(str, first["loc"]))
             raise ToolError(f"the arguments do not fit at {where}: {first['msg']}") from None
-        return {name: getattr(read, name) for name in read.model_fields_set}
+        fields = type(read).model_fields
+        return {str(fields[key].alias): getattr(read, key) for key in read.model_fields_set}
 
 
 def load_function(name: str) -> Callable[..., Any]:
@@ -85,7 +85,8 @@ def load_function(name: str) -> Callable[..., Any]:
     # Last, and for this one import only: a file of this folder must not stand in for a library.
     sys.path.append("")
     try:
-        found = importlib.import_module(module)
+        with apart():
+            found = importlib.import_module(module)
         for part in function.split("."):
             found = getattr(found, part)
     except Exception as error:
@@ -101,8 +102,7 @@ def _model_of(function: Callable[..., Any]) -> Any:
     from pydantic import ConfigDict, create_model
 
     try:
-        hints = typing.get_type_hints(function, include_extras=True)
-        signature = inspect.signature(function)
+        signature = inspect.signature(function, eval_str=True)
     except (NameError, TypeError, ValueError) as error:
         raise UsageError(f"the parameters of the tool cannot be read: {error}") from None
     fields: dict[str, Any] = {}
@@ -114,14 +114,25 @@ def _model_of(function: Callable[..., Any]) -> Any:
         ):
             raise UsageError(f"the tool's parameter {name!r} has no name that a model could use")
         if name != _CONTEXT:
-            default = ... if parameter.default is parameter.empty else parameter.default
-            fields[name] = (hints.get(name, Any), default)
+            # Under names of ours: pydantic has methods, and rules for names, of its own.
+            fields[f"argument_{len(fields)}"] = _field(name, parameter)
     config = ConfigDict(extra="forbid", arbitrary_types_allowed=False)
     try:
         return create_model("Arguments", __config__=config, **fields)
     except Exception as error:
         reason = str(error).splitlines()[0]
         raise UsageError(f"the parameters of the tool have no JSON Schema: {reason}") from None
+
+
+def _field(name: str, parameter: inspect.Parameter) -> tuple[Any, Any]:
+    from pydantic import Field
+
+    empty = parameter.empty
+    hint = Any if parameter.annotation is empty else parameter.annotation
+    if parameter.default is None:
+        hint = hint | None if hint is not Any else Any
+    default = ... if parameter.default is empty else parameter.default
+    return Annotated[hint, Field(alias=name)], default
 
 
 def _parameters(model: Any) -> dict[str, Any]:
@@ -134,6 +145,15 @@ def _parameters(model: Any) -> dict[str, Any]:
     for described in schema.get("properties", {}).values():
         described.pop("title", None)
     return schema
+
+
+def _awaited(value: Any) -> Any:
+    """Return a value; of an `async` function, wait for it."""
+    if not inspect.iscoroutine(value):
+        return value
+    import asyncio
+
+    return asyncio.run(value)
 
 
 def _as_text(value: Any) -> str:

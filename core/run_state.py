@@ -40,8 +40,8 @@ class RunState:
         """Store what is not stored yet, so that a command sees it."""
         if self.patch:
             log.append(state_draft(self.change, by=run_id, only_if=None, create=False))
-            self.change = StateChange()
             self.read(log)
+        self.change = StateChange()
 
     def read(self, log: SessionLog) -> None:
         """Read the stored state again: a command may have changed it."""

@@ -1,9 +1,10 @@
 """Tool calls as providers send them: in pieces, at times without an id, or with one id twice."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from .clock import new_id
-from .messages import ToolCall
+from .messages import Message, ToolCall
 from .text import storable
 
 
@@ -31,12 +32,23 @@ class ToolCallPieces:
 
     def whole(self) -> tuple[ToolCall, ...]:
         """Return the calls; one without an id, or with another's, gets one of its own."""
-        seen: set[str] = set()
-        for call in self._calls.values():
-            if not call["id"] or call["id"] in seen:
-                call["id"] = f"call_{new_id()}"
-            seen.add(call["id"])
-        return tuple(self._calls.values())
+        return with_ids_of_their_own(self._calls.values(), ())
+
+
+def with_ids_of_their_own(
+    calls: Iterable[ToolCall], earlier: Iterable[Message]
+) -> tuple[ToolCall, ...]:
+    """Return the calls, none without an id, and none with that of another, also an earlier one.
+
+    Some models count from 1 in each answer; a result has to belong to one call only.
+    """
+    seen = {call["id"] for message in earlier for call in message.get("tool_calls", [])}
+    named: list[ToolCall] = []
+    for call in calls:
+        own = call["id"] if call["id"] and call["id"] not in seen else f"call_{new_id()}"
+        seen.add(own)
+        named.append({**call, "id": own})
+    return tuple(named)
 
 
 def _text(value: Any) -> str:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from .answer_schema import checked_schema
 from .command_tool import DEFAULT_SECONDS, CommandTool
 from .errors import UsageError
 from .python_tool import PythonTool, load_function
@@ -133,13 +134,10 @@ def _near(error: Any) -> str | None:
 
 
 def _checked(schema: dict[str, Any], where: str) -> dict[str, Any]:
-    from jsonschema.exceptions import SchemaError
-    from jsonschema.validators import validator_for
-
     try:
-        validator_for(schema).check_schema(schema)
-    except SchemaError as error:
-        raise UsageError(f"{where}: parameters: no JSON Schema: {error.message}") from None
+        checked_schema(schema)
+    except UsageError as error:
+        raise UsageError(f"{where}: parameters: {error.message}") from None
     if schema.get("type") != "object":
         raise UsageError(f"{where}: parameters: the schema has to be of type object")
     return schema

@@ -8,6 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 from .errors import UsageError
 from .lines import FieldRecord, Requirement, RequirementKind, State
 from .messages import ToolCall
+from .state import storable_value
 
 
 class ToolError(Exception):
@@ -99,7 +100,10 @@ def arguments_of(call: ToolCall) -> dict[str, Any]:
         raise ToolError(f"the arguments are not JSON: {error}") from None
     if not isinstance(arguments, dict):
         raise ToolError("the arguments are not a JSON object")
-    return arguments
+    try:
+        return dict(storable_value(arguments, "the arguments"))
+    except UsageError as error:
+        raise ToolError(error.message) from None
 
 
 def _refuse(name: str) -> None:
@@ -111,7 +115,10 @@ def check_arguments(parameters: dict[str, Any], arguments: dict[str, Any]) -> No
     from jsonschema.validators import validator_for
 
     validator = validator_for(parameters)(parameters)
-    misfit = next(validator.iter_errors(arguments), None)
+    try:
+        misfit = next(validator.iter_errors(arguments), None)
+    except RecursionError:
+        raise ToolError("the arguments cannot be checked: their schema has no end") from None
     if misfit is not None:
         raise ToolError(f"the arguments do not fit at {misfit.json_path}: {misfit.message}")
 

@@ -3,7 +3,7 @@
 import copy
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -18,9 +18,9 @@ from .messages import Message, ToolCall, assistant, open_calls, tool_result
 from .model import ModelRequest
 from .run_state import RunState
 from .state import storable_value
-from .stdout_apart import apart
 from .store import Flight, SessionLog
 from .text import storable
+from .tool_calls import with_ids_of_their_own
 from .tools import (
     RunContext,
     Tool,
@@ -75,21 +75,21 @@ class Turns:
         `waiting` are tool calls that an earlier run left open. Raises ModelError, LimitReached or
         StoreError.
         """
-        calls = waiting
+        calls = tuple(waiting)
         while not calls or self._answer(calls):
             self._take_turn()
             messages = [*request.messages, *self.said]
             reply = self.exchange.ask(replace(request, messages=messages))
             if reply.tool_calls and not self.offered:
                 raise ProviderDown("the model called a tool, and none was offered")
-            message = assistant(self.exchange.content, reply.tool_calls)
+            calls = with_ids_of_their_own(reply.tool_calls, messages)
+            message = assistant(self.exchange.content, calls)
             self.said.append(message)
-            if reply.tool_calls:
+            if calls:
                 self.flight.note({"message": message})
-            self.exchange.end_turn(answered=not reply.tool_calls)
-            if not reply.tool_calls:
+            self.exchange.end_turn(answered=not calls)
+            if not calls:
                 return True
-            calls = reply.tool_calls
         return False
 
     def give_up(self) -> None:
@@ -194,22 +194,20 @@ class Turns:
     def _together(self, ready: list[_Ready], contexts: list[RunContext]) -> dict[str, ToolRecord]:
         pool = ThreadPoolExecutor(max_workers=_AT_ONCE)
         ended: dict[str, ToolRecord] = {}
-        with apart():
-            futures = [pool.submit(_call, *pair) for pair in zip(ready, contexts, strict=True)]
-            try:
-                left: set[Future[ToolRecord]] = set(futures)
-                while left:
-                    done, left = wait(left, _LOOK_SECONDS, FIRST_COMPLETED)
-                    for future in done:
-                        record = future.result()
-                        ended[record["tool_call_id"]] = record
-                        self._ended(record)
-            except BaseException:
-                for made in ready:
-                    made.tool.stop()
-                raise
-            finally:
-                pool.shutdown(wait=False, cancel_futures=True)
+        try:
+            left = {pool.submit(_call, *pair) for pair in zip(ready, contexts, strict=True)}
+            while left:
+                done, left = wait(left, _LOOK_SECONDS, FIRST_COMPLETED)
+                for future in done:
+                    record = future.result()
+                    ended[record["tool_call_id"]] = record
+                    self._ended(record)
+        except BaseException:
+            for made in ready:
+                made.tool.stop()
+            raise
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
         return ended
 
     def _begin(self, made: _Ready) -> None:
@@ -235,9 +233,13 @@ def _call(made: _Ready, context: RunContext) -> ToolRecord:
     started = time.monotonic()
     try:
         check_arguments(made.tool.spec.parameters, made.arguments)
+        if context.seconds == 0:
+            raise ToolError("the run's time was up before this tool was called")
         result, failed = storable(made.tool.call(made.arguments, context)), False
     except ToolError as error:
         result, failed = storable(error.message), True
+    except Exception as error:
+        result, failed = storable(f"{type(error).__name__}: {error}"), True
     duration = round(time.monotonic() - started, 3)
     return _record(made.call, made.arguments, result, failed=failed, duration=duration)
 
