@@ -149,6 +149,8 @@ class LitellmModel:
             arguments["max_tokens"] = request.max_tokens
         if request.tools:
             arguments["tools"] = request.tools
+            # litellm would import its own handler of MCP tools, which needs a package of its own.
+            arguments["_skip_mcp_handler"] = True
         if request.schema is not None:
             schema = {"name": "answer", "schema": request.schema}
             arguments["response_format"] = {"type": "json_schema", "json_schema": schema}
