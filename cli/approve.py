@@ -2,9 +2,10 @@
 
 import json
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from clew.core.approvals import Decide, Settlement, confirm_all, pause, reject_all
+from clew.core.text import storable
 
 from . import output
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
 _YES = ("y", "yes")
 _NO = ("n", "no", "")
+_NOTHING = object()
 
 
 def decider(mode: str | None) -> Decide:
@@ -36,25 +38,37 @@ def _ask(requirement: "Requirement", tool: "ToolSpec") -> Settlement | None:
         output.note("its result comes from outside: see `clew continue --result`")
         return None
     if requirement["kind"] == "input":
-        return _values(requirement)
+        return _values(requirement, tool)
     said = _line("run it? [y/N, or why not] ")
     if said is None:
         return None
     if said.strip().lower() in _YES:
         return Settlement("confirmed")
-    note = None if said.strip().lower() in _NO else said.strip()
+    note = None if said.strip().lower() in _NO else storable(said.strip())
     return Settlement("rejected", note=note)
 
 
-def _values(requirement: "Requirement") -> Settlement | None:
+def _values(requirement: "Requirement", tool: "ToolSpec") -> Settlement | None:
     values = {}
     for each in requirement["fields"]:
         what = f" ({each['description']})" if each["description"] else ""
-        said = _line(f"{each['name']}{what}: ")
-        if said is None:
+        value = _value(tool, each["name"], f"{each['name']}{what}: ")
+        if value is _NOTHING:
             return None
-        values[each["name"]] = said
+        values[each["name"]] = value
     return Settlement("answered", values=values)
+
+
+def _value(tool: "ToolSpec", name: str, question: str) -> Any:
+    """Ask until the value fits the tool's schema; return `_NOTHING` if none is given."""
+    from clew.core.tools import ToolError, field_value
+
+    while (said := _line(question)) is not None:
+        try:
+            return field_value(tool, name, storable(said))
+        except ToolError as error:
+            output.note(error.message)
+    return _NOTHING
 
 
 def _line(question: str) -> str | None:
@@ -62,6 +76,23 @@ def _line(question: str) -> str | None:
     output.ask(question)
     said = sys.stdin.readline()
     return said.rstrip("\n") if said else None
+
+
+def what_is_open(requirement: "Requirement") -> str:
+    """Return which call waits, and for what."""
+    call = f"{describe(requirement)} [{requirement['tool_call_id']}]"
+    return f"{call} waits for {settles(requirement)}"
+
+
+def settles(requirement: "Requirement") -> str:
+    """Return the options that settle it."""
+    match requirement["kind"]:
+        case "confirm":
+            return "--confirm or --reject"
+        case "input":
+            return " ".join(f"--answer {each['name']}=VALUE" for each in requirement["fields"])
+        case "result":
+            return f"--result {requirement['tool_call_id']}=TEXT"
 
 
 def describe(requirement: "Requirement") -> str:

@@ -1,6 +1,6 @@
 """`clew continue`: go on with a conversation, or with a run that did not end well."""
 
-from typing import Any, Unpack
+from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
@@ -9,6 +9,9 @@ from clew.core.approvals import Answers
 from .app import App
 from .invoke import Target, invoke
 from .options import PAIR, OptionalValue, RunOptions, run_options, session_option
+
+if TYPE_CHECKING:
+    from clew.core.store import SessionLog
 
 
 class ContinueOptions(RunOptions):
@@ -67,19 +70,15 @@ def command(app: App, **options: Unpack[ContinueOptions]) -> int:
       clew continue --resume
       clew continue --reject --note "Not on a Friday."
     """
-    from clew.core.chain import open_pause, resumable, waiting
+    from clew.core.chain import waiting
     from clew.core.inherit import inherited
 
     app.quiet = options["quiet"]
     user = app.user(options["user"])
     log = app.choose(options["session"], user)
     answers = _answers(options)
-    resume = None
-    if answers.given:
-        resume = open_pause(log, options["resume"] or None)
-    elif options["resume"] is not None:
-        resume = resumable(log, options["resume"] or None)
-    elif (paused := waiting(log)) is not None:
+    resume = _resume(log, options, answers)
+    if resume is None and (paused := waiting(log)) is not None:
         app.note(f"run {paused} is still paused; --confirm or --reject settles it")
     settings: dict[str, Any] = inherited(log, resume)
     app.warn_of_problems(log)
@@ -94,6 +93,16 @@ def command(app: App, **options: Unpack[ContinueOptions]) -> int:
         inherited=settings,
     )
     return invoke(app, target, options)
+
+
+def _resume(log: "SessionLog", options: ContinueOptions, answers: Answers) -> str | None:
+    """Return the run to go on with, if one is to be gone on with."""
+    from clew.core.chain import open_pause, resumable, resumed_by
+
+    if options["resume"] is None and not answers.given:
+        return None
+    named = options["resume"] or resumed_by(log, options["run_id"])
+    return open_pause(log, named) if answers.given else resumable(log, named)
 
 
 def _answers(options: ContinueOptions) -> Answers:

@@ -13,6 +13,7 @@ from clew.core.store import SessionLog
 
 from . import output
 from .app import App
+from .approve import what_is_open
 from .options import COUNT_OR_ALL, SINCE, json_option, session_option, user_option
 
 _DEFAULT_COUNT = 10
@@ -132,7 +133,18 @@ def _newest(log: SessionLog, has: Callable[[Line], bool], limit: int | None) -> 
 def _print_runs(
     log: SessionLog, wanted: _Wanted, limit: int | None, *, as_json: bool, messages: bool
 ) -> None:
-    for line in _newest(log, lambda line: is_top_run(line) and wanted.has(line), limit):
+    gone_on = {flight.line["resumes"] for flight in log.in_flight()}
+
+    def has(line: Line) -> bool:
+        if not is_top_run(line):
+            return False
+        gone_on.add(line["resumes"])
+        return wanted.has(line)
+
+    if limit is None and not as_json and not messages:
+        for line in log.lines():  # what went on with a run stands after it
+            has(line)
+    for line in _newest(log, has, limit):
         run = cast(RunLine, line)
         if as_json:
             output.line(run)
@@ -142,11 +154,15 @@ def _print_runs(
                 for message in run["messages"]
             )
         else:
-            output.result(output.shown(_for_people(run)))
+            output.result(output.shown(_for_people(run, waits=run["run_id"] not in gone_on)))
     if not as_json and not messages and wanted.status is None:
-        for flight in log.in_flight():
-            if flight.running and wanted.has(flight.line):
-                output.result(output.shown(_under_way(flight.line)))
+        _print_running(log, wanted)
+
+
+def _print_running(log: SessionLog, wanted: _Wanted) -> None:
+    for flight in log.in_flight():
+        if flight.running and wanted.has(flight.line):
+            output.result(output.shown(_under_way(flight.line)))
 
 
 def _family(log: SessionLog, run_id: str) -> set[str]:
@@ -196,7 +212,7 @@ def _print_messages(messages: Iterable[Any]) -> None:
         output.record(message)
 
 
-def _for_people(run: RunLine) -> str:
+def _for_people(run: RunLine, *, waits: bool) -> str:
     seq = run["seq"] if run["seq"] is not None else "not stored yet"
     when = run["created_at"].replace("T", " ")[:16]
     head = f"── {seq} · {when} · {run['model']} · {run['run_id']}"
@@ -204,6 +220,9 @@ def _for_people(run: RunLine) -> str:
     if run["status"] != "COMPLETED":
         reason = f": {error['message']}" if error else ""
         head = f"{head}\n   {run['status']}{reason}"
+    if run["status"] == "PAUSED" and waits:
+        open_ones = (one for one in run["requirements"] if one["decision"] is None)
+        head = "\n   ".join([head, *map(what_is_open, open_ones)])
     asked = "\n".join(f"> {line}" for line in run["input"].splitlines() or [""])
     attached = "".join(f"> [{file['name']}]\n" for file in run["files"])
     answer = run["content"].rstrip("\n")

@@ -1,6 +1,7 @@
 """Shows a run while it goes on: text as it streams, or events as lines of JSON; notes on stderr."""
 
 import json
+import shlex
 import sys
 
 from clew.core.events import Event
@@ -8,6 +9,7 @@ from clew.core.ids import shorten
 from clew.core.lines import RunLine, ToolRecord
 
 from . import output
+from .approve import settles, what_is_open
 
 
 class TextLive:
@@ -111,15 +113,15 @@ def say_how_it_ended(line: RunLine, *, repeated: bool) -> None:
 
 
 def _say_what_it_waits_for(line: RunLine) -> None:
-    ways = {"confirm": "--confirm or --reject", "input": "--answer", "result": "--result"}
-    for one in line["requirements"]:
-        if one["decision"] is not None:
-            continue
-        call = f"{one['tool_name']}({json.dumps(one['tool_args'], ensure_ascii=False)})"
-        fields = ", ".join(each["name"] for each in one["fields"])
-        asks = f", asks for {fields}" if fields else ""
-        output.note(f"paused: {call} waits for {ways[one['kind']]}{asks} [{one['tool_call_id']}]")
-    output.hint(f"clew continue -s {line['session_id']} --confirm, --reject, --answer, --result")
+    waiting = [one for one in line["requirements"] if one["decision"] is None]
+    for one in waiting:
+        output.note(f"paused: {what_is_open(one)}")
+    if line["seq"] is None:
+        output.note("the run was not stored, so nobody can go on with it")
+        return
+    user = f" -u {shlex.quote(line['user_id'])}" if line["user_id"] != "default" else ""
+    ways = ", ".join(dict.fromkeys(settles(one) for one in waiting))
+    output.hint(f"clew continue -s {line['session_id']}{user} {ways}")
 
 
 def say_usage(line: RunLine, color: str) -> None:

@@ -8,13 +8,13 @@ from typing import Any
 from . import ids
 from .approvals import Answers, Decide, pause
 from .attachments import Attachment, load
-from .chain import follow, going_on, same_question
+from .chain import Chain, follow, going_on, same_question
 from .clock import new_id, new_run_id
 from .errors import ConflictError, UsageError
 from .events import Event, Listener
 from .exchange import Limits, refuse_unpriced
 from .history import HistoryPolicy
-from .lines import RunLine, State
+from .lines import State
 from .model import Model
 from .models import DEFAULT_MODEL, resolve
 from .order import Order, Plan, plan
@@ -22,10 +22,11 @@ from .process import Process
 from .result import RunOutput
 from .runner import Shield, perform
 from .session import StateChange
+from .settling import refuse_unsettled, settlements
 from .state import storable_value
 from .store import SessionLog, Store, Waiting
 from .text import storable
-from .tools import Tool
+from .tools import Tool, by_name
 from .unkept import UnkeptLog
 
 _KIND = "agent"
@@ -164,11 +165,17 @@ class Agent:
             return self._in_turn(asked, log, how)
         files = [item.record for item in asked.files]
         same_question(
-            earlier.first, input_text=asked.input, files=files, kind=_KIND, name=self.name
+            earlier.first,
+            input_text=asked.input,
+            files=files,
+            kind=_KIND,
+            name=self.name,
+            resumes=how.resume,
         )
         if earlier.done:
             return RunOutput(earlier.tip, repeated=True)
-        return self._in_turn(_Asked(new_run_id()), log, replace(how, resume=asked.run_id))
+        how = replace(how, resume=asked.run_id, answers=Answers())
+        return self._in_turn(_Asked(new_run_id()), log, how)
 
     def preview(self, input: str, how: Invocation) -> Plan:
         """Return what `invoke` would send now. Writes nothing and waits for nobody."""
@@ -186,12 +193,10 @@ class Agent:
         with log.turn(order.run_id, how.waiting) if serial else nullcontext():
             recovered = log.recover()
             if how.resume is not None:
-                earlier = going_on(log, how.resume).tip
-                settled_since = how.answers.given and earlier["run_id"] != how.resume
-                if earlier["status"] == "COMPLETED" or settled_since:
-                    return RunOutput(earlier, repeated=True)
-                _refuse_unsettled(earlier, asked, how)
-                order = replace(order, resumes=earlier)
+                chain = going_on(log, how.resume)
+                if (going := _going_on(order, chain, how)) is None:
+                    return RunOutput(chain.tip, repeated=True)
+                order = going
             if how.session_name is not None and how.store is not None and how.keep:
                 name = ids.session_name(how.session_name)
                 how.store.rename(log.session_id, how.user_id, name)
@@ -226,7 +231,6 @@ class Agent:
             name=self.name,
             tools=tuple(map(_tool, self.tools)),
             decide=how.decide,
-            answers=how.answers,
             process=how.process,
             environment=how.environment | self._names(asked, log, how),
         )
@@ -268,19 +272,21 @@ def _tool(tool: Tool | Callable[..., Any]) -> Tool:
     return PythonTool(tool)
 
 
-def _refuse_unsettled(run: RunLine, asked: _Asked, how: Invocation) -> None:
-    """Raise UsageError if the run is paused, and nobody says a word to what it waits for."""
-    if run["status"] != "PAUSED":
-        return
-    if asked.input or asked.files:
+def _going_on(order: Order, chain: Chain, how: Invocation) -> Order | None:
+    """Return the order with what it goes on with; None if there is nothing left to do.
+
+    Raises UsageError for a paused run that this does not settle, or that gets a prompt.
+    """
+    tip = chain.tip
+    if (order.input or order.files) and (tip["status"] == "PAUSED" or how.answers.given):
         raise UsageError(
-            f"run {run['run_id']!r} is paused: it takes no prompt before it is settled",
+            f"run {tip['run_id']!r} is paused: it takes no prompt before it is settled",
             hint="settle it first, and ask then",
         )
-    if not how.answers.given and how.decide is pause:
-        open_ones = [one for one in run["requirements"] if one["decision"] is None]
-        waits = ", ".join(f"{one['tool_name']} ({one['kind']})" for one in open_ones)
-        raise UsageError(
-            f"run {run['run_id']!r} waits for {waits}",
-            hint="settle it with --confirm, --reject, --answer or --result",
-        )
+    if not how.answers.given:
+        if tip["status"] == "COMPLETED":
+            return None
+        refuse_unsettled(tip, how.decide)
+        return replace(order, resumes=tip)
+    settled = settlements(chain, how.answers, by_name(order.tools))
+    return replace(order, resumes=tip, settled=settled) if settled else None

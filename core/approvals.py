@@ -18,6 +18,11 @@ class Settlement:
     values: Mapping[str, Any] = field(default_factory=dict)
     result: str = ""
 
+    @property
+    def calls(self) -> bool:
+        """Whether the tool is to be called."""
+        return self.decision in ("confirmed", "answered")
+
 
 Decide = Callable[[Requirement, ToolSpec], Settlement | None]
 """Decides about a requirement at once; None leaves it open, and the run pauses."""
@@ -59,18 +64,22 @@ class Answers:
     def settle(self, requirements: Iterable[Requirement]) -> dict[str, Settlement]:
         """Return what is settled, by the ids of the calls; raise UsageError for what is not open.
 
-        A call that needs several fields stays open until each has a value.
+        Raises it also for a call that is settled twice, and for a value that helps no call: one
+        that needs several fields is answered when each has a value.
         """
         waiting = {one["tool_call_id"]: one for one in requirements if one["decision"] is None}
         settled: dict[str, Settlement] = {}
         for name, text in self.results.items():
             call = _find(waiting, name, "result")
-            settled[call] = Settlement("supplied", self.note, result=text)
+            _add(settled, call, Settlement("supplied", self.note, result=text))
         for name in filter(None, self.confirm):
-            settled[_find(waiting, name, "confirm")] = Settlement("confirmed", self.note)
+            _add(settled, _find(waiting, name, "confirm"), Settlement("confirmed", self.note))
         for name in filter(None, self.reject):
-            settled[_find(waiting, name, None)] = Settlement("rejected", self.note)
-        settled |= self._answered(waiting)
+            _add(settled, _find(waiting, name, None), Settlement("rejected", self.note))
+        for call, values in self._answered(waiting).items():
+            _add(settled, call, Settlement("answered", self.note, values=values))
+        if "" in self.confirm and "" in self.reject:
+            raise UsageError("all that is left cannot be both confirmed and rejected")
         rest = {call: one for call, one in waiting.items() if call not in settled}
         if "" in self.confirm:
             yes = [call for call, one in rest.items() if one["kind"] == "confirm"]
@@ -79,19 +88,27 @@ class Answers:
             settled |= dict.fromkeys(rest, Settlement("rejected", self.note))
         return settled
 
-    def _answered(self, waiting: Mapping[str, Requirement]) -> dict[str, Settlement]:
+    def _answered(self, waiting: Mapping[str, Requirement]) -> dict[str, dict[str, Any]]:
         asked = {call: one for call, one in waiting.items() if one["kind"] == "input"}
         names = {each["name"] for one in asked.values() for each in one["fields"]}
         for name in self.fields:
             if name not in names:
                 known = ", ".join(sorted(names)) or "none"
                 raise UsageError(f"no field {name!r} is asked for", hint=f"asked for: {known}")
-        settled: dict[str, Settlement] = {}
+        wholly = {call: one for call, one in asked.items() if _names(one) <= self.fields.keys()}
+        used = {name for one in wholly.values() for name in _names(one)}
         for call, one in asked.items():
-            values = {n: v for n, v in self.fields.items() if n in _names(one)}
-            if values and values.keys() == _names(one):
-                settled[call] = Settlement("answered", self.note, values=values)
-        return settled
+            if call not in wholly and not (self.fields.keys() & _names(one)) <= used:
+                missing = ", ".join(sorted(_names(one) - self.fields.keys()))
+                raise UsageError(f"call {call!r} ({one['tool_name']}) also asks for {missing}")
+        return {call: {n: self.fields[n] for n in _names(one)} for call, one in wholly.items()}
+
+
+def _add(settled: dict[str, Settlement], call: str, settlement: Settlement) -> None:
+    if settled.setdefault(call, settlement).decision != settlement.decision:
+        raise UsageError(
+            f"call {call!r} cannot be both {settled[call].decision} and {settlement.decision}"
+        )
 
 
 def _names(requirement: Requirement) -> set[str]:

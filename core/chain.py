@@ -92,15 +92,19 @@ def resumable(log: SessionLog, run_id: str | None) -> str:
     return run_id
 
 
-def open_pause(log: SessionLog, run_id: str | None) -> str:
-    """Return the id of the run to settle: the newest that goes on with the named one, else the
-    session's latest that is paused.
+def resumed_by(log: SessionLog, run_id: str | None) -> str | None:
+    """Return the run that this one, if it was made, goes on with."""
+    chain = follow(log, run_id) if run_id is not None else None
+    return chain.first["resumes"] if chain is not None else None
 
-    Raises NotFoundError if there is none, UsageError if the named run was never paused.
+
+def open_pause(log: SessionLog, run_id: str | None) -> str:
+    """Return the id of the run to settle: the named one, else the session's latest that is paused.
+
+    Raises NotFoundError if there is none, UsageError if the named run is finished.
     """
     if run_id is not None:
-        chain = follow(log, resumable(log, run_id))
-        return chain.tip["run_id"] if chain else run_id
+        return resumable(log, run_id)
     resumed: set[str] = set()
     for line in log.newest():
         if not is_top_run(line):
@@ -119,12 +123,24 @@ def waiting(log: SessionLog) -> str | None:
 
 
 def same_question(
-    run: RunLine, *, input_text: str, files: list[FileRecord], kind: str, name: str | None
+    run: RunLine,
+    *,
+    input_text: str,
+    files: list[FileRecord],
+    kind: str,
+    name: str | None,
+    resumes: str | None,
 ) -> None:
-    """Raise ConflictError unless `run` was asked just this: input, files, and what was run."""
+    """Raise ConflictError unless `run` was asked just this: input, files, and what was run.
+
+    One that `resumes` another and says nothing more has the other's input and files.
+    """
     hashes = [item["sha256"] for item in run.get("files", [])]
     asked = (run["input"], hashes, run.get("kind", "agent"), run.get("name"))
-    if asked != (input_text, [item["sha256"] for item in files], kind, name):
+    said = (input_text, [item["sha256"] for item in files])
+    if resumes is not None and resumes == run["resumes"] and said == ("", []):
+        said = (run["input"], hashes)
+    if asked != (*said, kind, name):
         raise ConflictError(
             f"run id {run['run_id']!r} is taken by a run with another input",
             hint="choose another --run-id, or repeat the first call exactly",

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .answer_schema import instruction
-from .approvals import Answers, Decide, pause
+from .approvals import Decide, Settlement, pause
 from .attachments import Attachment, with_attachments
 from .exchange import Limits
 from .history import History, HistoryPolicy, choose
@@ -37,7 +37,8 @@ class Order:
     resumes: RunLine | None = None
     tools: tuple[Tool, ...] = ()
     decide: Decide = pause
-    answers: Answers = Answers()
+    settled: dict[str, Settlement] = field(default_factory=dict)
+    """What was decided about open calls of the run that this one goes on with."""
     environment: dict[str, str] = field(default_factory=dict)
     """What commands that are tools get, beside clew's own variables."""
     process: Process | None = None

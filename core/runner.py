@@ -7,6 +7,7 @@ acknowledged.
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from copy import deepcopy
 from dataclasses import replace
 from typing import cast
 
@@ -16,7 +17,7 @@ from .errors import Cancelled, ClewError, RequestRefused, SchemaMismatch, StoreE
 from .events import Announcer, Listener
 from .exchange import Exchange
 from .flight import draft_of
-from .lines import RunLine
+from .lines import Requirement, RunLine
 from .messages import open_calls
 from .order import Order, Plan, first_request, plan
 from .result import RunOutput
@@ -90,6 +91,7 @@ class _Prepared(TypedDict):
     context: RunContext
     offered: dict[str, Tool]
     settled: dict[str, Settlement]
+    waiting: dict[str, Requirement]
 
 
 def _prepare(order: Order, log: SessionLog) -> _Prepared:
@@ -102,11 +104,14 @@ def _prepare(order: Order, log: SessionLog) -> _Prepared:
         metadata=order.metadata,
         environment=order.environment,
     )
-    paused = order.resumes["requirements"] if order.resumes else []
+    earlier = order.resumes["requirements"] if order.resumes else []
     return {
         "context": context,
         "offered": by_name(order.tools),
-        "settled": order.answers.settle(paused),
+        "settled": dict(order.settled),
+        "waiting": {
+            one["tool_call_id"]: deepcopy(one) for one in earlier if one["decision"] is None
+        },
     }
 
 

@@ -2,13 +2,14 @@
 
 import json
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
 from .errors import UsageError
 from .lines import FieldRecord, Requirement, RequirementKind, State
 from .messages import ToolCall
-from .state import storable_value
+from .state import parse_json, storable_value
 
 
 class ToolError(Exception):
@@ -121,6 +122,24 @@ def check_arguments(parameters: dict[str, Any], arguments: dict[str, Any]) -> No
         raise ToolError("the arguments cannot be checked: their schema has no end") from None
     if misfit is not None:
         raise ToolError(f"the arguments do not fit at {misfit.json_path}: {misfit.message}")
+
+
+def field_value(spec: ToolSpec, name: str, given: Any) -> Any:
+    """Return a value that somebody gave for an argument: text, or what its JSON means.
+
+    Text stays text where the tool's schema takes it. Raises ToolError if neither fits.
+    """
+    shape = {key: value for key, value in spec.parameters.items() if key != "required"}
+    candidates = [given]
+    if isinstance(given, str):
+        with suppress(UsageError):
+            candidates.append(parse_json(given, name))
+    for value in candidates[:-1]:
+        with suppress(ToolError):
+            check_arguments(shape, {name: value})
+            return value
+    check_arguments(shape, {name: candidates[-1]})
+    return candidates[-1]
 
 
 def requirement_of(

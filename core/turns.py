@@ -25,7 +25,6 @@ from .tools import (
     RunContext,
     Tool,
     ToolError,
-    ToolSpec,
     arguments_of,
     check_arguments,
     for_model,
@@ -50,7 +49,8 @@ class Turns:
     """Goes from question to answer; holds what was said and done, also when it ends in an error.
 
     `said` are the messages after those of the request, `tools` the calls that ended,
-    `requirements` what was decided, and what is still open.
+    `requirements` what was decided, and what is still open. `waiting` is what an earlier run left
+    open, `settled` what was decided about it, both by the ids of the calls.
     """
 
     exchange: Exchange
@@ -62,6 +62,7 @@ class Turns:
     offered: Mapping[str, Tool]
     decide: Decide
     settled: dict[str, Settlement]
+    waiting: dict[str, Requirement]
     said: list[Message] = field(default_factory=list)
     tools: list[ToolRecord] = field(default_factory=list)
     requirements: list[Requirement] = field(default_factory=list)
@@ -132,27 +133,39 @@ class Turns:
         Raises ToolError for a call that cannot be made at all.
         """
         name = call["function"]["name"]
+        left = self.waiting.pop(call["id"], None)
+        settlement = self.settled.pop(call["id"], None)
+        if left is not None and settlement is not None and not settlement.calls:
+            return self._stand_in(call, left, settlement)
         tool = self.offered.get(name)
         if tool is None:
             known = ", ".join(self.offered)
             raise ToolError(f"there is no tool {name!r}; the tools are: {known}")
         spec, arguments = tool.spec, arguments_of(call)
         check_arguments(for_model(spec)["function"]["parameters"], arguments)
-        requirement = requirement_of(spec, call["id"], arguments)
+        # What a call waits for was said when it was made: the tool may have changed since.
+        requirement = left or requirement_of(spec, call["id"], arguments)
         if requirement is None:
             return _Ready(call, tool, arguments)
-        settlement = self.settled.pop(call["id"], None) or self.decide(requirement, spec)
+        settlement = settlement or self.decide(requirement, spec)
         if settlement is None:
             self.requirements.append(requirement)
             return None
+        if not settlement.calls:
+            return self._stand_in(call, requirement, settlement)
         self._decided(requirement, settlement)
-        if settlement.decision == "rejected":
-            why = f": {settlement.note}" if settlement.note else ""
-            return _record(call, arguments, f"The user did not allow this call{why}")
+        return _Ready(call, tool, arguments | dict(settlement.values))
+
+    def _stand_in(
+        self, call: ToolCall, requirement: Requirement, settlement: Settlement
+    ) -> ToolRecord:
+        """Return the end of a call that is not made: somebody said no, or what its result is."""
+        self._decided(requirement, settlement)
+        arguments = requirement["tool_args"]
         if settlement.decision == "supplied":
             return _record(call, arguments, storable(settlement.result))
-        values = {name: _typed(spec, name, given) for name, given in settlement.values.items()}
-        return _Ready(call, tool, arguments | values)
+        why = f": {settlement.note}" if settlement.note else ""
+        return _record(call, arguments, f"The user did not allow this call{why}")
 
     def _decided(self, requirement: Requirement, settlement: Settlement) -> None:
         requirement["decision"] = settlement.decision
@@ -269,16 +282,3 @@ def _kept(state: State, otherwise: State) -> State:
     except ClewError:
         return otherwise
     return kept
-
-
-def _typed(spec: ToolSpec, name: str, given: Any) -> Any:
-    """Return a value that was given as text as the kind that the tool's schema asks for."""
-    import json
-
-    kind = spec.parameters.get("properties", {}).get(name, {}).get("type", "string")
-    if not isinstance(given, str) or kind == "string":
-        return given
-    try:
-        return json.loads(given)
-    except ValueError:
-        return given

@@ -1,0 +1,92 @@
+"""What somebody says to a paused run, weighed against how that run stands by now."""
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from .approvals import Answers, Decide, Settlement, confirm_all, pause
+from .chain import Chain
+from .errors import UsageError
+from .lines import Requirement, RunLine
+from .tools import Tool, ToolError, field_value
+
+
+def settlements(chain: Chain, answers: Answers, tools: Mapping[str, Tool]) -> dict[str, Settlement]:
+    """Return what is settled of what still waits; nothing, if all that was meant is settled.
+
+    Meant are the calls that were open in the run that was named: what it has come to wait for
+    since then, nobody has seen. Raises UsageError for what is not open, or cannot be done.
+    """
+    first = chain.first
+    if first["status"] != "PAUSED":
+        raise UsageError(f"run {first['run_id']!r} is {first['status']}: it waits for nothing")
+    meant = answers.settle(first["requirements"])
+    if not meant:
+        raise UsageError(f"nothing is settled by that: {waits_for(first)}", hint=SETTLE_HINT)
+    still_open = _still_open(chain)
+    settled = {call: said for call, said in meant.items() if call in still_open}
+    _refuse_missing(still_open, settled, tools)
+    return {call: _typed(still_open[call], said, tools) for call, said in settled.items()}
+
+
+def refuse_unsettled(run: RunLine, decide: Decide) -> None:
+    """Raise UsageError if the run is paused, and nobody will say a word to what it waits for."""
+    if run["status"] != "PAUSED":
+        return
+    confirmable = any(one["kind"] == "confirm" for one in open_ones(run))
+    if decide is pause or (decide is confirm_all and not confirmable):
+        raise UsageError(waits_for(run), hint=SETTLE_HINT)
+
+
+SETTLE_HINT = "settle it with --confirm, --reject, --answer or --result"
+
+
+def open_ones(run: RunLine) -> list[Requirement]:
+    """Return what a run waits for."""
+    return [one for one in run["requirements"] if one["decision"] is None]
+
+
+def waits_for(run: RunLine) -> str:
+    """Return, in words, what a run waits for."""
+    waits = ", ".join(f"{one['tool_name']} ({one['kind']})" for one in open_ones(run))
+    return f"run {run['run_id']!r} waits for {waits}"
+
+
+def _still_open(chain: Chain) -> dict[str, Requirement]:
+    first, tip = chain.first, chain.tip
+    waiting = {one["tool_call_id"]: one for one in open_ones(tip)}
+    if tip is first or tip["status"] != "PAUSED":
+        return waiting if tip is first else {}
+    # A model may give a new call the id of one that has its result by now.
+    said = sum(message["role"] != "system" for message in first["messages"])
+    since = [message for message in tip["messages"] if message["role"] != "system"][said:]
+    answered = {message.get("tool_call_id") for message in since}
+    return {call: one for call, one in waiting.items() if call not in answered}
+
+
+def _refuse_missing(
+    waiting: Mapping[str, Requirement],
+    settled: Mapping[str, Settlement],
+    tools: Mapping[str, Tool],
+) -> None:
+    """A call whose tool is not there would not wait any longer: the model would be told so."""
+    needless = {c for c, said in settled.items() if said.decision in ("rejected", "supplied")}
+    for call, one in waiting.items():
+        if call not in needless and one["tool_name"] not in tools:
+            raise UsageError(
+                f"the run waits for {one['tool_name']!r}, and there is no such tool",
+                hint="-t says where it is",
+            )
+
+
+def _typed(requirement: Requirement, said: Settlement, tools: Mapping[str, Tool]) -> Settlement:
+    if said.decision != "answered":
+        return said
+    spec = tools[requirement["tool_name"]].spec
+    values: dict[str, Any] = {}
+    for name, given in said.values.items():
+        try:
+            values[name] = field_value(spec, name, given)
+        except ToolError as error:
+            raise UsageError(f"--answer {name}: {error.message}") from None
+    return replace(said, values=values)
