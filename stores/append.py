@@ -12,6 +12,8 @@ from .locks import hold, is_still, me
 from .tail import backwards, end_of_lines, line_number, read_at
 
 _LOCK_SECONDS = 60.0
+Known = tuple[bytes, Line]
+"""The bytes of a line, without its newline, and what is to be built on of it."""
 
 
 def append_lock(path: str) -> str:
@@ -23,6 +25,7 @@ def append_line(
     path: str,
     make: Callable[[Line | None], bytes | None],
     note: Callable[[Problem], None],
+    known: Known | None = None,
 ) -> bytes | None:
     """Append what `make` returns for the last line; return it once it is on disk.
 
@@ -37,7 +40,7 @@ def append_line(
             fd = open_private(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
             try:
                 size = heal(fd, path, note)
-                data = make(last_line(fd, size, path))
+                data = make(last_line(fd, size, path, known))
                 if data is None:
                     return None
                 if not (is_still(held, lock) and is_still(fd, path)):
@@ -50,12 +53,15 @@ def append_line(
                 close(fd)
 
 
-def last_line(fd: int, size: int, path: str) -> Line | None:
+def last_line(fd: int, size: int, path: str, known: Known | None = None) -> Line | None:
     """Return the last line of the first `size` bytes, None if there is none.
 
-    Raises DamagedError if it cannot be read, or was written by a later clew.
+    One that is `known` is not read again. Raises DamagedError if it cannot be read, or was written
+    by a later clew.
     """
     for offset, raw in backwards(fd, size):
+        if known is not None and raw == known[0]:
+            return known[1]
         try:
             line = decode(raw)
         except DamagedError as error:

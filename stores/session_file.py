@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from copy import deepcopy
 from functools import partial
 from typing import cast
 
@@ -14,7 +15,7 @@ from clew.core.session import Draft, Drafter, Tip, seal, tip_after
 from clew.core.store import Flight, InFlight, Problem, Waiting
 
 from . import inflight
-from .append import append_line, last_line
+from .append import Known, append_line, last_line
 from .files import close, make_folder, open_to_read, storing
 from .locks import hold, me
 from .tail import backwards, forwards, line_number, whole_lines
@@ -36,6 +37,7 @@ class SessionFile:
         self._folder = folder
         self._stem = os.path.join(folder, session_id)
         self._used = used
+        self._known: Known | None = None
 
     def exists(self) -> bool:
         """Tell whether the session has a line, or a run in flight."""
@@ -81,9 +83,10 @@ class SessionFile:
             return encode(line)
 
         make_folder(self._folder, parents=_ABOVE)
-        written = append_line(self.location, make, self.problems.append)
+        written = append_line(self.location, make, self.problems.append, self._known)
         if written is None:
             return None
+        self._known = (written[:-1], _head(stored[0]))
         self._used(self.session_id)
         return stored[0]
 
@@ -176,3 +179,13 @@ class SessionFile:
 
     def _owns(self, line: Line) -> bool:
         return (line["session_id"], line["user_id"]) == (self.session_id, self.user_id)
+
+
+def _head(line: Line) -> Line:
+    """Return what the next line builds on; whoever has `line` may change it."""
+    head = {
+        **{key: line[key] for key in ("v", "seq", "session_id", "user_id")},
+        "session_state": deepcopy(line["session_state"]),
+        "session_metrics": line["session_metrics"].copy(),
+    }
+    return cast(Line, head)

@@ -656,6 +656,22 @@ def test_a_line_is_synced_before_it_is_acknowledged(session: Session, disk: Disk
     assert disk.done == ["write", "fsync"]
 
 
+def test_what_a_caller_does_to_a_line_is_not_built_on(session: Session) -> None:
+    for number in (4, 5):
+        line = add_run(session.log, f"r{number}", patch={"list": [number]})
+        line["session_state"]["list"].append("mine")
+        line["session_metrics"]["runs"] = 99
+    assert add_run(session.log, "r6")["session_state"]["list"] == [5]
+    assert add_run(session.log, "r7")["session_metrics"]["runs"] == 7
+
+
+def test_a_line_of_another_process_is_built_on_at_once(session: Session) -> None:
+    add_run(session.log, "r4")
+    add_run(session.store.session("s", "default"), "r5", patch={"theirs": 1})
+    line = add_run(session.log, "r6")
+    assert (line["seq"], line["session_state"]["theirs"]) == (6, 1)
+
+
 def test_the_name_of_a_new_file_is_synced_before_its_first_line(
     session: Session, disk: Disk
 ) -> None:

@@ -280,7 +280,7 @@ def world_line(world: World) -> str:
     return next((line for line in lines if json.loads(line)["run_id"] == "it"), "")
 
 
-@every_case
+@pytest.mark.parametrize("case", CASES[:3], ids=str)
 def test_a_call_that_fails_is_told_and_loses_and_doubles_nothing(
     world: World, case: Case, figure: Figure
 ) -> None:
