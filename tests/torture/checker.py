@@ -36,7 +36,7 @@ SUMS = [
     "requests",
     "duration",
 ]
-EXIT = {"COMPLETED": (0, 5), "INTERRUPTED": (1,), "CANCELLED": (129, 130, 143)}
+EXIT = {"COMPLETED": (0, 5), "PAUSED": (6,), "INTERRUPTED": (1,), "CANCELLED": (129, 130, 143)}
 
 
 def check(path: Path, acknowledged: Iterable[str] = (), *, torn: bool = False) -> list[str]:
