@@ -89,7 +89,7 @@ def load_function(name: str) -> Callable[..., Any]:
             found = importlib.import_module(module)
         for part in function.split("."):
             found = getattr(found, part)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UsageError(f"cannot load the tool {name!r}: {error}") from None
     finally:
         sys.path.remove("")

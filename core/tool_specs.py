@@ -34,7 +34,7 @@ class ToolDefinition(BaseModel):
     """A function, as module:function."""
     parameters: dict[str, Any] | None = None
     """JSON Schema of the arguments; of a Python function, its signature is."""
-    timeout: Annotated[float, Field(gt=0)] | int | None = None
+    timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Seconds that a call may take."""
     env: list[str] = []
     """Variables that a command gets although they hold secrets."""
