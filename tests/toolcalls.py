@@ -4,7 +4,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-from tests.conftest import Clew
+import pytest
+
+from tests.conftest import Clew, eventually
 
 Json = dict[str, Any]
 
@@ -24,7 +26,9 @@ def record(path: Path, *turns: list[Json], prompt: str = "go", words: str = "") 
     """Add a recorded run to a file and return its model: it makes the calls of each turn, then
     says `done`."""
     messages: list[Json] = [{"role": "user", "content": prompt}]
-    messages += [{"role": "assistant", "content": words, "tool_calls": turn} for turn in turns]
+    messages += [
+        {"role": "assistant", "content": words, "tool_calls": turn} for turn in turns if turn
+    ]
     messages.append({"role": "assistant", "content": "done"})
     with path.open("a") as file:
         file.write(json.dumps({"input": prompt, "content": "done", "messages": messages}) + "\n")
@@ -49,7 +53,8 @@ def script(text: str, name: str = "t", **more: Any) -> str:
 def results(line: Json) -> list[str]:
     """What the model was told, call by call, after a look at whether the line agrees with itself:
     each call has its result, right after it, and its record."""
-    told, waiting = [], []
+    told: list[str] = []
+    waiting: list[str] = []
     for message in line["messages"]:
         if message["role"] == "tool":
             assert waiting.pop(0) == message["tool_call_id"]
@@ -69,3 +74,20 @@ def outcome(clew: Clew, tool: str, **arguments: Any) -> tuple[str, bool]:
     [told] = results(line)
     assert line["content"] == "done"
     return told, line["tools"][0]["tool_call_error"]
+
+
+def alive(pid: int) -> bool:
+    """Tell whether a process runs; one that ended and waits for its parent does not."""
+    try:
+        status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return status not in "ZX"
+
+
+def ends(pid: int) -> None:
+    """Wait until a process does not run any more."""
+    eventually(lambda: not alive(pid))
+
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")

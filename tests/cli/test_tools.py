@@ -3,26 +3,24 @@
 import json
 import os
 import shlex
-from pathlib import Path
 
 import pytest
 
-from tests.conftest import Clew, eventually
-from tests.toolcalls import call, calling, command, outcome, raw_call, results, script
+from tests.conftest import Clew
+from tests.toolcalls import (
+    alive,
+    call,
+    calling,
+    command,
+    ends,
+    needs_proc,
+    outcome,
+    raw_call,
+    results,
+    script,
+)
 
 MANY = 100_000_000
-
-
-def alive(pid: int) -> bool:
-    """Tell whether a process runs; one that ended and waits for its parent does not."""
-    try:
-        status = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return status not in "ZX"
-
-
-needs_proc = pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="there is no /proc")
 
 
 def test_arguments_come_as_json_on_standard_input(clew: Clew) -> None:
@@ -91,8 +89,7 @@ def test_a_time_out_ends_the_command_and_all_that_it_started(clew: Clew) -> None
     told, failed = outcome(clew, script(text, timeout=0.5))
     assert (told, failed) == ("it took longer than 0.5 s and was ended", True)
     for name in ("own", "child"):
-        pid = int((clew.cwd / name).read_text())
-        eventually(lambda pid=pid: not alive(pid))
+        ends(int((clew.cwd / name).read_text()))
 
 
 @needs_proc
@@ -101,7 +98,7 @@ def test_what_a_command_leaves_in_the_background_is_not_waited_for_and_ends_with
 ) -> None:
     told, failed = outcome(clew, script("sleep 1000 & echo $!"))
     assert not failed
-    eventually(lambda: not alive(int(told)))
+    ends(int(told))
 
 
 @needs_proc
