@@ -8,7 +8,8 @@ from clew.core.approvals import Answers
 
 from .app import App
 from .invoke import Target, invoke
-from .options import PAIR, OptionalValue, RunOptions, run_options, session_option
+from .options import PAIR, OptionalValue, session_option
+from .run_options import RunOptions, run_options
 
 if TYPE_CHECKING:
     from clew.core.store import SessionLog

@@ -13,8 +13,8 @@ from . import output
 from .app import App
 from .approve import decider
 from .live import JsonLive, TextLive
-from .options import RunOptions
 from .prompt import read_prompt, read_stdin
+from .run_options import RunOptions
 from .show import check_output, say_what_was_found, show, show_stopped
 from .signals import INTERRUPTS
 

@@ -6,7 +6,8 @@ import click
 
 from .app import App
 from .invoke import Target, invoke
-from .options import RunOptions, run_options, session_option
+from .options import session_option
+from .run_options import RunOptions, run_options
 
 
 @click.command("run", short_help="Ask a model, in a new session or a named one.")

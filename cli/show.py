@@ -9,7 +9,7 @@ from clew.core.errors import StoreError, UsageError
 from . import output
 from .app import App
 from .live import JsonLive, TextLive, say_how_it_ended, say_usage
-from .options import RunOptions
+from .run_options import RunOptions
 
 if TYPE_CHECKING:
     from clew.core.result import RunOutput
