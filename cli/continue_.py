@@ -7,7 +7,8 @@ import click
 from clew.core.approvals import Answers
 
 from .app import App
-from .invoke import Target, invoke
+from .building import Target
+from .invoke import invoke
 from .options import PAIR, OptionalValue, session_option
 from .run_options import RunOptions, run_options
 

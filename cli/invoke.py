@@ -2,16 +2,14 @@
 
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from clew.core.approvals import Answers
 from clew.core.errors import Cancelled, UsageError
 
 from . import output
 from .app import App
 from .approve import decider
+from .building import Target, build, text_or_file
 from .live import JsonLive, TextLive
 from .prompt import read_prompt, read_stdin
 from .run_options import RunOptions
@@ -20,45 +18,19 @@ from .signals import INTERRUPTS
 
 if TYPE_CHECKING:
     from clew.core.agent import Agent, Invocation
-    from clew.core.exchange import Limits
     from clew.core.history import HistoryPolicy
     from clew.core.session import StateChange
     from clew.core.store import Waiting
-    from clew.core.tools import Tool
-
-
-@dataclass(frozen=True)
-class Target:
-    """Where a run belongs, and what it goes on with."""
-
-    user: str
-    session_id: str | None
-    session_name: str | None = None
-    new: bool = False
-    history: bool = False
-    serial: bool = False
-    resume: str | None = None
-    answers: Answers = Answers()
-    inherited: Mapping[str, Any] = field(default_factory=dict)
 
 
 def invoke(app: App, target: Target, options: RunOptions) -> int:
     """Run once, show it, and return the exit code."""
-    from clew.core.agent import Agent
-
     check_output(app, options)
     _refuse_own_session(target, options)
     prompt = _prompt(app, target, options)
     if not prompt.strip() and target.resume is None and not options["files"]:
         raise UsageError("there is no prompt", hint='say what to send: clew run "…", or pipe it in')
-    agent = Agent(
-        model=_model(app, target, options),
-        system=_system(target, options),
-        output_schema=_schema(options),
-        tools=_tools(target, options),
-        options=_model_options(target, options),
-        limits=_limits(app, options),
-    )
+    agent = build(app, target, options)
     live = _live(options)
     how = _invocation(app, target, options, live)
     if options["dry_run"]:
@@ -99,121 +71,6 @@ def _prompt(app: App, target: Target, options: RunOptions) -> str:
     )
 
 
-def _model(app: App, target: Target, options: RunOptions) -> str:
-    from clew.core.models import DEFAULT_MODEL
-
-    inherited = target.inherited.get("model")
-    name = options["model"] or inherited or app.settings.value("model") or DEFAULT_MODEL
-    if name == DEFAULT_MODEL and options["model"] is None:
-        app.note(f"model {name} (embedded; -m chooses another)")
-    elif inherited and options["model"] is None and options["verbose"]:
-        app.note(f"model {name} (inherited)")
-    return str(name)
-
-
-def _system(target: Target, options: RunOptions) -> str | None:
-    text = options["system"]
-    if text is None:
-        return target.inherited.get("system")
-    return _text_or_file(text, "--system")
-
-
-def _text_or_file(text: str, what: str) -> str:
-    from clew.core.answer_schema import read_text
-
-    return read_text(text[1:], what) if text.startswith("@") else text
-
-
-def _schema(options: RunOptions) -> dict[str, Any] | None:
-    from clew.core.answer_schema import parse_schema
-
-    return None if options["schema"] is None else parse_schema(options["schema"])
-
-
-def _model_options(target: Target, options: RunOptions) -> dict[str, Any]:
-    import json
-
-    from clew.core.state import storable_value
-    from clew.core.text import is_secret_name
-
-    given: dict[str, Any] = dict(target.inherited.get("option") or {})
-    for key, text in options["option"]:
-        if key in _CLEWS_OWN:
-            raise UsageError(f"--option {key}: not a model option", hint=_OWN_HINT)
-        if is_secret_name(key) or key in _ADDRESSES:
-            raise UsageError(
-                f"--option {key}: not a model option",
-                hint="keys and addresses come from the environment",
-            )
-        try:
-            value = json.loads(text, parse_constant=str)
-        except (ValueError, RecursionError):
-            value = text
-        given[key] = storable_value(value, f"--option {key}")
-        if _has_secret(value):
-            raise UsageError(
-                f"--option {key}: there is a key in it", hint="keys come from the environment"
-            )
-    return given
-
-
-def _has_secret(value: Any) -> bool:
-    from clew.core.text import is_secret_name
-
-    if isinstance(value, dict):
-        return any(is_secret_name(key) or _has_secret(item) for key, item in value.items())
-    return isinstance(value, list) and any(map(_has_secret, value))
-
-
-_ADDRESSES = frozenset({"base_url", "api_base", "extra_headers", "headers"})
-_CLEWS_OWN = frozenset(
-    [
-        "model",
-        "messages",
-        "stream",
-        "stream_options",
-        "timeout",
-        "request_timeout",
-        "n",
-        "num_retries",
-        "max_retries",
-        "fallbacks",
-        "context_window_fallback_dict",
-        "mock_response",
-        "custom_llm_provider",
-        "deployment_id",
-        "model_list",
-    ]
-)
-"""Which model answers, how often it is asked, and how it is read: the run's line tells all that."""
-_OWN_HINT = "clew sets it itself; see --retries, --timeout and --stream"
-
-
-def _tools(target: Target, options: RunOptions) -> "list[Tool]":
-    sources = options["tools"] or target.inherited.get("tool") or ()
-    if not sources:
-        return []
-    from clew.core.text import storable
-    from clew.core.tool_specs import tools_of
-
-    output.keep_stdout()
-    return [tool for source in sources for tool in tools_of(storable(source))]
-
-
-def _limits(app: App, options: RunOptions) -> "Limits":
-    from clew.core.exchange import Limits
-
-    settings = app.settings
-    return Limits(
-        seconds=settings.value("timeout", options["timeout"]),
-        tokens=options["max_total_tokens"],
-        cost=settings.value("max_cost", options["max_cost"]),
-        turns=options["max_turns"],
-        answer_tokens=options["max_tokens"],
-        retries=settings.value("retries", options["retries"]),
-    )
-
-
 def _history(target: Target, options: RunOptions) -> "HistoryPolicy":
     from clew.core.history import HistoryPolicy
 
@@ -234,7 +91,7 @@ def _change(options: RunOptions) -> "StateChange":
         text = options["state"] if name == "state" else options["state_replace"]
         if text is not None:
             flag = f"--{name.replace('_', '-')}"
-            value = parse_object(_text_or_file(text, flag), flag)
+            value = parse_object(text_or_file(text, flag), flag)
             return StateChange(patch=value) if name == "state" else StateChange(replacement=value)
     return StateChange()
 

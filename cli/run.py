@@ -5,7 +5,8 @@ from typing import Unpack
 import click
 
 from .app import App
-from .invoke import Target, invoke
+from .building import Target
+from .invoke import invoke
 from .options import session_option
 from .run_options import RunOptions, run_options
 
