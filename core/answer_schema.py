@@ -1,14 +1,13 @@
 """The shape that an answer is asked to have, and whether it has it."""
 
-import importlib
 import json
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from .errors import SchemaMismatch, UsageError
+from .loading import load_object
 from .state import parse_object, storable_value
 
 _TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
@@ -107,17 +106,12 @@ def _short_form(text: str) -> dict[str, Any]:
 
 
 def _schema_of_class(name: str) -> dict[str, Any]:
-    module_name, _, class_name = name.partition(":")
-    # Last, and for this one import only: a file of this folder must not stand in for a library.
-    sys.path.append("")
     try:
-        schema = getattr(importlib.import_module(module_name), class_name).model_json_schema()
+        schema = load_object(name).model_json_schema()
     except Exception as error:
         raise UsageError(
             f"--schema {name}: {error}", hint="name a pydantic model, as module:Class"
         ) from None
-    finally:
-        sys.path.remove("")
     if not isinstance(schema, dict):
         raise UsageError(f"--schema {name}: that is not a pydantic model")
     return schema

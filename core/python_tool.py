@@ -1,15 +1,14 @@
 """A tool that is a Python function: its signature is the shape of the arguments."""
 
-import importlib
 import inspect
 import json
-import sys
 import threading
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Any
 
 from .errors import UsageError
+from .loading import load_object
 from .stdout_apart import apart
 from .text import storable
 from .tools import RunContext, ToolError, ToolSpec
@@ -81,18 +80,10 @@ class PythonTool:
 
 def load_function(name: str) -> Callable[..., Any]:
     """Return the function that `module:function` names; raise UsageError if it names none."""
-    module, _, function = name.partition(":")
-    # Last, and for this one import only: a file of this folder must not stand in for a library.
-    sys.path.append("")
     try:
-        with apart():
-            found = importlib.import_module(module)
-        for part in function.split("."):
-            found = getattr(found, part)
+        found: Callable[..., Any] = load_object(name)
     except (Exception, SystemExit) as error:
         raise UsageError(f"cannot load the tool {name!r}: {error}") from None
-    finally:
-        sys.path.remove("")
     if not callable(found):
         raise UsageError(f"{name!r} is no function, so it is no tool")
     return found

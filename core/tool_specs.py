@@ -9,13 +9,13 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from . import loading
 from .answer_schema import checked_schema
 from .command_tool import DEFAULT_SECONDS, CommandTool
 from .errors import UsageError
 from .python_tool import PythonTool, load_function
 from .tools import Tool, ToolSpec
 
-_FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
@@ -105,7 +105,7 @@ def tools_of(source: str) -> list[Tool]:
     """
     if source.lstrip().startswith("{"):
         return [define(_parsed(source, "--tool"), where="--tool", source=source)]
-    if _FUNCTION.fullmatch(source) and not os.path.exists(source):
+    if loading.NAME.fullmatch(source) and not os.path.exists(source):
         spec = ToolSpec(source.rpartition(":")[2].rpartition(".")[2], source=source)
         return [PythonTool(load_function(source), spec)]
     path = os.path.abspath(source)
