@@ -11,10 +11,13 @@ from clew.core.models import DEFAULT_MODEL
 from . import output
 from .app import App
 from .options import json_option
-from .settings import (
-    KEYS,
+from .settings import KEYS
+from .trust import (
+    AGENTS,
+    CONFIG,
     config_folder,
     nearest_folder,
+    parts_of,
     trust_file,
     trusted_folders,
     why_unsafe,
@@ -77,22 +80,23 @@ def _text(value: Any) -> str:
 @click.argument("folder", required=False, metavar="[DIR]")
 @click.option("--remove", is_flag=True, help="Trust it no longer.")
 def trust(*, folder: str | None, remove: bool) -> None:
-    """Let the configuration of a folder count: of DIR, or of the nearest folder that has one.
+    """Let a folder's .clew count, settings and agents: that of DIR, or the nearest one.
 
-    It is remembered in your own configuration. Look at the file first: it chooses your model and
-    limits.
+    It is remembered in your own configuration. Look at the files first: they choose your model
+    and limits, and the tools of an agent run commands.
 
     \b
     Example:
       clew config trust ~/work/project
     """
-    path = os.path.realpath(os.path.join(folder, ".clew")) if folder else nearest_folder()
+    nearest = nearest_folder(CONFIG, AGENTS)
+    path = os.path.realpath(os.path.join(folder, ".clew")) if folder else nearest
     if path is None or not os.path.isdir(path):
         raise UsageError(
             f"there is no .clew folder{f' in {folder}' if folder else ' here, or above'}",
-            hint="a folder's settings are in .clew/config.toml",
+            hint="a folder's settings are in .clew/config.toml, its agents in .clew/agents",
         )
-    reason = None if remove else why_unsafe(path)
+    reason = None if remove else why_unsafe(path, parts_of(path))
     if reason is not None:
         raise ConfigError(f"{path} cannot be trusted: {reason}")
     folders = trusted_folders() - {path} if remove else trusted_folders() | {path}

@@ -1,7 +1,6 @@
 """Settings: from a flag, the environment, a trusted folder's file, the user's, or the default."""
 
 import os
-import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -9,10 +8,9 @@ from typing import Any
 
 from clew.core.clock import seconds
 from clew.core.errors import ConfigError, UsageError
-from clew.core.home import base_folder, default_home
+from clew.core.home import default_home
 
-_FILE = "config.toml"
-_FOLDER = ".clew"
+from .trust import CONFIG, config_folder, nearest_folder, why_ignored
 
 
 def _text(value: Any) -> str:
@@ -93,8 +91,8 @@ class Settings:
         self, flags: dict[str, str | None], *, trust_once: bool, note: Callable[[str], None]
     ) -> None:
         self._flags = flags
-        self._trust_once = trust_once
-        self._note = note
+        self.trust_once = trust_once
+        self.note = note
 
     def value(self, name: str, flag: Any = None) -> Any:
         """Return the value of a setting; `flag` is what the command line says, None if nothing."""
@@ -118,20 +116,18 @@ class Settings:
 
     @cached_property
     def _user_file(self) -> tuple[str, dict[str, Any]]:
-        path = os.path.join(config_folder(), _FILE)
+        path = os.path.join(config_folder(), CONFIG)
         return path, _load(path, set(KEYS))
 
     @cached_property
     def _folder_file(self) -> tuple[str, dict[str, Any]]:
-        folder = nearest_folder()
+        folder = nearest_folder(CONFIG)
         if folder is None:
             return "", {}
-        path = os.path.join(folder, _FILE)
-        reason = why_unsafe(folder)
-        if reason is None and not self._trust_once and folder not in trusted_folders():
-            reason = "it is not trusted"
+        path = os.path.join(folder, CONFIG)
+        reason = why_ignored(folder, [CONFIG], trust_once=self.trust_once)
         if reason is not None:
-            self._note(f"{folder} is ignored: {reason} (see `clew config trust`)")
+            self.note(f"{folder} is ignored: {reason} (see `clew config trust`)")
             return "", {}
         return path, _load(path, {name for name, key in KEYS.items() if key.folder})
 
@@ -142,58 +138,6 @@ def _read(key: Key, value: Any, where: str, error: type[UsageError | ConfigError
     except (ValueError, TypeError, OverflowError) as reason:
         why = str(reason) if str(reason).startswith("is not") else "is not valid"
         raise error(f"{where}: {value!r} {why}") from None
-
-
-def config_folder() -> str:
-    """Return the folder of the user's own configuration."""
-    return os.path.join(base_folder("XDG_CONFIG_HOME", "~/.config"), "clew")
-
-
-def nearest_folder() -> str | None:
-    """Return the nearest `.clew` with a configuration, from here upwards to the user's home."""
-    try:
-        here = os.path.realpath(os.getcwd())
-    except OSError:
-        return None
-    last = os.path.realpath(os.path.expanduser("~"))
-    while True:
-        folder = os.path.join(here, _FOLDER)
-        if os.path.exists(os.path.join(folder, _FILE)):
-            return folder
-        parent = os.path.dirname(here)
-        if here in (last, parent):
-            return None
-        here = parent
-
-
-def why_unsafe(folder: str) -> str | None:
-    """Return why a folder's configuration is unsafe, whoever trusts it; None if it is not."""
-    for path in (folder, os.path.join(folder, _FILE)):
-        try:
-            status = os.stat(path, follow_symlinks=False)
-        except OSError as error:
-            return f"{path}: {error.strerror}"
-        if stat.S_ISLNK(status.st_mode):
-            return f"{path} is a symbolic link"
-        if status.st_uid != os.geteuid():
-            return f"{path} belongs to another user"
-        if status.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
-            return f"others may write to {path}"
-    return None
-
-
-def trust_file() -> str:
-    """Return where it is remembered which folders are trusted."""
-    return os.path.join(config_folder(), "trusted")
-
-
-def trusted_folders() -> set[str]:
-    """Return the trusted folders."""
-    try:
-        with open(trust_file(), encoding="utf-8", errors="surrogateescape") as file:
-            return {entry.rstrip("\n") for entry in file}
-    except OSError:
-        return set()
 
 
 def _load(path: str, allowed: set[str]) -> dict[str, Any]:
@@ -216,7 +160,7 @@ def _load(path: str, allowed: set[str]) -> dict[str, Any]:
 
 def _refusal(path: str, name: str, allowed: set[str]) -> ConfigError:
     if name in KEYS:
-        own = os.path.join(config_folder(), _FILE)
+        own = os.path.join(config_folder(), CONFIG)
         return ConfigError(f"{path}: a folder may not set {name!r}", hint=f"set it in {own}")
     return ConfigError(f"{path}: there is no setting {name!r}", hint=_near(name, allowed))
 
