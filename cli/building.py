@@ -1,10 +1,11 @@
 """From options, and what a session hands on, to an agent."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from clew.core.approvals import Answers
+from clew.core.errors import UsageError
 
 from . import output
 from .app import App
@@ -13,7 +14,10 @@ from .run_options import RunOptions
 if TYPE_CHECKING:
     from clew.core.agent import Agent
     from clew.core.exchange import Limits
+    from clew.core.model import Model
     from clew.core.tools import Tool
+
+    from .definitions import Definition
 
 
 @dataclass(frozen=True)
@@ -31,37 +35,83 @@ class Target:
     inherited: Mapping[str, Any] = field(default_factory=dict)
 
 
-def build(app: App, target: Target, options: RunOptions) -> "Agent":
-    """Return the agent that is to run."""
+@dataclass(frozen=True)
+class Built:
+    """The agent that is to run, what is said in place of its own text, and how it was named."""
+
+    agent: "Agent"
+    system: str | None
+    source: str | None
+    params: dict[str, str]
+
+
+def build(app: App, target: Target, options: RunOptions) -> Built:
+    """Return the agent that is to run: a definition, and what the options say otherwise."""
     from clew.core.agent import Agent
 
-    return Agent(
-        model=_model(app, target, options),
-        system=_system(target, options),
-        output_schema=_schema(options),
-        tools=_tools(target, options),
-        options=_model_options(target, options),
-        limits=_limits(app, options),
+    definition = _definition(app, target, options)
+    agent = definition.agent if definition else Agent()
+    source = definition.source if definition else None
+    # Another agent than before begins with its own text: what was said to the first is not for it.
+    same = target.inherited.get("agent") == source
+    inherited = target.inherited if same else {}
+    params = dict(inherited.get("param") or {})
+    known = {name: value for name, value in params.items() if name in agent.params}
+    schema = _schema(options)
+    built = replace(
+        agent,
+        model=_model(app, target, options, agent.model),
+        output_schema=agent.output_schema if schema is None else schema,
+        tools=[*agent.tools, *_tools(target, options)],
+        options=agent.options | _model_options(target, options),
+        limits=_limits(app, options, agent.limits),
     )
+    system = _system(inherited.get("system"), options)
+    return Built(built, system, source, known | _params(options, source))
 
 
-def _model(app: App, target: Target, options: RunOptions) -> str:
+def _definition(app: App, target: Target, options: RunOptions) -> "Definition | None":
+    wanted, inherited = options["agent"], target.inherited.get("agent")
+    if wanted is None and inherited is None:
+        return None
+    from clew.core.text import storable
+
+    from .definitions import find, find_again
+
+    return find(app, storable(wanted)) if wanted is not None else find_again(app, str(inherited))
+
+
+def _params(options: RunOptions, source: str | None) -> dict[str, str]:
+    if options["param"] and source is None:
+        raise UsageError("--param fills in an agent's text", hint="name the agent with -a")
+    return dict(options["param"])
+
+
+def _model(
+    app: App, target: Target, options: RunOptions, defined: "str | Model | None"
+) -> "str | Model":
     from clew.core.models import DEFAULT_MODEL
 
     inherited = target.inherited.get("model")
-    name = options["model"] or inherited or app.settings.value("model") or DEFAULT_MODEL
-    if name == DEFAULT_MODEL and options["model"] is None:
+    if defined is not None and not isinstance(defined, str):
+        if options["model"] is None and inherited in (None, defined.name):
+            return defined
+        defined = defined.name
+    name = options["model"] or inherited or defined or app.settings.value("model") or DEFAULT_MODEL
+    if options["model"] is not None:
+        return str(name)
+    if name == DEFAULT_MODEL:
         app.note(f"model {name} (embedded; -m chooses another)")
-    elif inherited and options["model"] is None and options["verbose"]:
+    elif inherited and options["agent"] is not None and defined not in (None, inherited):
+        app.note(f"model {name} (this session's; the agent's is {defined})")
+    elif inherited and options["verbose"]:
         app.note(f"model {name} (inherited)")
     return str(name)
 
 
-def _system(target: Target, options: RunOptions) -> str | None:
+def _system(inherited: str | None, options: RunOptions) -> str | None:
     text = options["system"]
-    if text is None:
-        return target.inherited.get("system")
-    return text_or_file(text, "--system")
+    return inherited if text is None else text_or_file(text, "--system")
 
 
 def text_or_file(text: str, what: str) -> str:
@@ -97,15 +147,18 @@ def _tools(target: Target, options: RunOptions) -> "list[Tool]":
     return [tool for source in sources for tool in tools_of(storable(source))]
 
 
-def _limits(app: App, options: RunOptions) -> "Limits":
+def _limits(app: App, options: RunOptions, defined: "Limits") -> "Limits":
     from clew.core.exchange import Limits
+
+    def first(flag: Any, otherwise: Any) -> Any:
+        return otherwise if flag is None else flag
 
     settings = app.settings
     return Limits(
-        seconds=settings.value("timeout", options["timeout"]),
-        tokens=options["max_total_tokens"],
-        cost=settings.value("max_cost", options["max_cost"]),
-        turns=options["max_turns"],
-        answer_tokens=options["max_tokens"],
-        retries=settings.value("retries", options["retries"]),
+        seconds=settings.value("timeout", first(options["timeout"], defined.seconds)),
+        tokens=first(options["max_total_tokens"], defined.tokens),
+        cost=settings.value("max_cost", first(options["max_cost"], defined.cost)),
+        turns=first(options["max_turns"], defined.turns),
+        answer_tokens=first(options["max_tokens"], defined.answer_tokens),
+        retries=settings.value("retries", first(options["retries"], defined.retries)),
     )

@@ -9,7 +9,7 @@ from clew.core.errors import Cancelled, UsageError
 from . import output
 from .app import App
 from .approve import decider
-from .building import Target, build, text_or_file
+from .building import Built, Target, build, text_or_file
 from .live import JsonLive, TextLive
 from .prompt import read_prompt, read_stdin
 from .run_options import RunOptions
@@ -26,13 +26,15 @@ if TYPE_CHECKING:
 def invoke(app: App, target: Target, options: RunOptions) -> int:
     """Run once, show it, and return the exit code."""
     check_output(app, options)
-    _refuse_own_session(target, options)
+    built = build(app, target, options)
+    policy = _history(target, options, built.agent)
+    _refuse_own_session(target, on=policy.on)
     prompt = _prompt(app, target, options)
     if not prompt.strip() and target.resume is None and not options["files"]:
         raise UsageError("there is no prompt", hint='say what to send: clew run "…", or pipe it in')
-    agent = build(app, target, options)
-    live = _live(options)
-    how = _invocation(app, target, options, live)
+    agent = built.agent
+    live = _live(options, agent)
+    how = _invocation(app, target, options, live, built, policy)
     if options["dry_run"]:
         return _preview(agent, prompt, how, options)
     try:
@@ -51,10 +53,10 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
     return show(app, result, live, options)
 
 
-def _refuse_own_session(target: Target, options: RunOptions) -> None:
+def _refuse_own_session(target: Target, *, on: bool) -> None:
     """A command that a run started would wait for that run, which waits for the command."""
     inside = os.environ.get("CLEW_RUN") and os.environ.get("CLEW_SESSION") == target.session_id
-    if inside and (target.serial or target.resume is not None or _history(target, options).on):
+    if inside and (target.serial or target.resume is not None or on):
         raise UsageError(
             f"this command was started by a run of session {target.session_id}, which waits for it",
             hint="change the session's state, or run in another session",
@@ -71,14 +73,22 @@ def _prompt(app: App, target: Target, options: RunOptions) -> str:
     )
 
 
-def _history(target: Target, options: RunOptions) -> "HistoryPolicy":
+def _history(target: Target, options: RunOptions, agent: "Agent") -> "HistoryPolicy":
     from clew.core.history import HistoryPolicy
 
     limits = (options["history_runs"], options["history_messages"], options["history_tokens"])
-    on = target.history or any(limit is not None for limit in limits)
-    if options["history"] is not None:
-        on = options["history"]
-    return HistoryPolicy(on, *limits)
+    on = options["history"]
+    if on is None:
+        defined = agent.add_history_to_context
+        wanted = target.history if defined is None else defined
+        on = wanted or any(limit is not None for limit in limits)
+    runs, messages, tokens = limits
+    return HistoryPolicy(
+        on,
+        agent.num_history_runs if runs is None else runs,
+        agent.num_history_messages if messages is None else messages,
+        tokens,
+    )
 
 
 def _change(options: RunOptions) -> "StateChange":
@@ -103,17 +113,22 @@ def _waiting(app: App, options: RunOptions) -> "Waiting":
     return Waiting(seconds, lambda holder: app.note(f"waiting: {holder} has the session"))
 
 
-def _live(options: RunOptions) -> TextLive | JsonLive:
+def _live(options: RunOptions, agent: "Agent") -> TextLive | JsonLive:
     if options["output_format"] == "stream-json":
         return JsonLive()
     plain = options["output_format"] in (None, "text") and options["output_file"] is None
     streams = options["stream"] if options["stream"] is not None else sys.stdout.isatty()
-    prints = plain and streams and options["schema"] is None
+    prints = plain and streams and agent.output_schema is None
     return TextLive(prints=prints, quiet=options["quiet"], verbose=options["verbose"])
 
 
 def _invocation(
-    app: App, target: Target, options: RunOptions, live: TextLive | JsonLive
+    app: App,
+    target: Target,
+    options: RunOptions,
+    live: TextLive | JsonLive,
+    built: Built,
+    policy: "HistoryPolicy",
 ) -> "Invocation":
     from clew.core.agent import Invocation
     from clew.core.attachments import from_bytes, load
@@ -128,9 +143,12 @@ def _invocation(
         session_name=target.session_name,
         user_id=target.user,
         run_id=options["run_id"],
-        history=_history(target, options),
+        history=policy,
         files=files,
         change=_change(options),
+        system=built.system,
+        params=built.params,
+        source=built.source,
         metadata=dict(options["meta"]),
         resume=target.resume,
         serial=target.serial,
@@ -150,7 +168,7 @@ def _invocation(
 def _preview(agent: "Agent", prompt: str, how: "Invocation", options: RunOptions) -> int:
     plan = agent.preview(prompt, how)
     shown = {
-        "model": str(agent.model),
+        "model": agent.model if isinstance(agent.model, str | None) else agent.model.name,
         "messages": plan.messages,
         "history": plan.history.record,
         "options": agent.options,

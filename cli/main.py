@@ -24,6 +24,8 @@ _COMMANDS = {
     "sessions": "sessions",
     "cancel": "cancel",
     "metrics": "metrics",
+    "agents": "agents",
+    "tools": "tools",
     "models": "models",
     "config": "config",
     "schema": "schema",

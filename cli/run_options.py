@@ -12,6 +12,7 @@ class RunOptions(TypedDict):
 
     words: tuple[str, ...]
     model: str | None
+    agent: str | None
     session: str | None
     name: str | None
     user: str | None
@@ -28,6 +29,7 @@ class RunOptions(TypedDict):
     tools: tuple[str, ...]
     approve: str | None
     option: tuple[tuple[str, str], ...]
+    param: tuple[tuple[str, str], ...]
     meta: tuple[tuple[str, str], ...]
     output_format: str
     output_file: str | None
@@ -57,6 +59,20 @@ _RUN_OPTIONS = (
         callback=not_empty,
         help="Any litellm model name; local/NAME or gguf:PATH run in this process; "
         "replay:REF_OR_FILE answers from recorded runs.  [env: CLEW_MODEL]",
+    ),
+    click.option(
+        "-a",
+        "--agent",
+        metavar="NAME",
+        callback=not_empty,
+        help="Run an agent: its name (see `clew agents list`), a YAML file, or module:object.",
+    ),
+    click.option(
+        "--param",
+        metavar="K=V",
+        type=PAIR,
+        multiple=True,
+        help="A value for {K} in the agent's text. May be repeated.",
     ),
     click.option(
         "--name", metavar="TEXT", callback=not_empty, help="Name the session; later: -s @TEXT."

@@ -83,7 +83,7 @@ def _result_text(result: "RunOutput", options: RunOptions) -> str:
 
     if options["output_format"] == "json":
         return encode(result.line).decode("ascii")
-    if options["schema"] is not None and result.line["data"] is not None:
+    if result.line["data"] is not None:
         return json.dumps(result.data, ensure_ascii=False) + "\n"
     return result.content.rstrip("\n") + "\n"
 

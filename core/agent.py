@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from . import ids
+from .answer_schema import check_input
 from .approvals import Answers, Decide, pause
 from .attachments import Attachment, load
 from .chain import Chain, follow, going_on, same_question
@@ -25,6 +26,7 @@ from .session import StateChange
 from .settling import refuse_unsettled, settlements
 from .state import storable_value
 from .store import SessionLog, Store, Waiting
+from .templates import Instructions, instruction_text
 from .text import storable
 from .tools import Tool, by_name
 from .unkept import UnkeptLog
@@ -40,12 +42,13 @@ def _ignore(_event: Event) -> None:
 class Invocation:
     """How a run is made, beside its input: where it belongs, and who is told.
 
-    `store` None keeps nothing; `keep` False reads the store but writes nothing. `session_name`
-    names the session. `serial` takes the session's turn even though no history is sent. `resume`
-    is the run to go on with. `decide` says at once whether a tool may run that needs approval;
-    `answers` settle what the resumed run is paused for. `environment` is what commands that are
-    tools get, `process` who stops the run when it gets SIGTERM. `home` is where the embedded models
-    are.
+    `system` is said in place of what the agent's own text says; `params` fill that text in;
+    `source` is where the agent is defined. `store` None keeps nothing; `keep` False reads the store
+    but writes nothing. `session_name` names the session. `serial` takes the session's turn even
+    though no history is sent. `resume` is the run to go on with. `decide` says at once whether a
+    tool may run that needs approval; `answers` settle what the resumed run is paused for.
+    `environment` is what commands that are tools get, `process` who stops the run when it gets
+    SIGTERM. `home` is where the embedded models are.
     """
 
     store: Store | None = None
@@ -56,6 +59,9 @@ class Invocation:
     history: HistoryPolicy | None = None
     files: Sequence[str | Attachment] = ()
     change: StateChange = StateChange()
+    system: str | None = None
+    params: dict[str, str] = field(default_factory=dict)
+    source: str | None = None
     metadata: dict[str, Any] = field(default_factory=dict)
     resume: str | None = None
     serial: bool = False
@@ -84,21 +90,32 @@ class _Asked:
 class Agent:
     """A model, how it is told to behave, and how much it may use.
 
-    `model` is a name as on the command line, or anything that keeps the `Model` protocol.
-    `add_history_to_context` sends the session's earlier completed turns, `num_history_runs` and
-    `num_history_messages` at most so many. `output_schema` is a JSON Schema for the answer.
+    `model` is a name as on the command line, or anything that keeps the `Model` protocol; None is
+    the embedded one. `system` and `instructions` are the system message; `{key}` in them stands for
+    one of `params` (a name and its default, None where it has to be given), else for the state's.
+    `session_state` is what a new session starts with. `add_history_to_context` sends the session's
+    earlier completed turns, `num_history_runs` and `num_history_messages` at most so many.
+    `input_schema` is a JSON Schema for the prompt, `output_schema` one for the answer.
     """
 
-    model: str | Model = DEFAULT_MODEL
+    model: str | Model | None = None
     name: str | None = None
+    description: str = ""
     system: str | None = None
-    add_history_to_context: bool = False
+    instructions: str | Sequence[str] = ()
+    session_state: State = field(default_factory=dict)
+    add_session_state_to_context: bool = False
+    enable_agentic_state: bool = False
+    add_history_to_context: bool | None = None
     num_history_runs: int | None = None
     num_history_messages: int | None = None
+    input_schema: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None
     tools: Sequence[Tool | Callable[..., Any]] = ()
+    params: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     limits: Limits = Limits()
+    metadata: dict[str, Any] = field(default_factory=dict)
 
     def run(
         self,
@@ -134,7 +151,7 @@ class Agent:
                 session_id=session_id,
                 user_id=user_id,
                 run_id=run_id,
-                history=replace(self._policy(), on=on),
+                history=replace(self._policy(), on=bool(on)),
                 change=StateChange(patch=patch),
                 files=files,
                 on_event=on_event,
@@ -168,8 +185,7 @@ class Agent:
             earlier.first,
             input_text=asked.input,
             files=files,
-            kind=_KIND,
-            name=self.name,
+            what=(_KIND, self.name, how.source, how.params or None),
             resumes=how.resume,
         )
         if earlier.done:
@@ -210,6 +226,9 @@ class Agent:
         files = tuple(item if isinstance(item, Attachment) else load(item) for item in how.files)
         if how.resume is None and not text.strip() and not files:
             raise UsageError("the prompt is empty", hint="say what to send to the model")
+        self._params(how)
+        if self.input_schema is not None and how.resume is None:
+            check_input(text, self.input_schema)
         return _Asked(run, text, files), self._log(how, user)
 
     def _order(self, asked: _Asked, log: SessionLog, how: Invocation) -> Order:
@@ -220,20 +239,54 @@ class Agent:
             run_id=asked.run_id,
             input=asked.input,
             files=asked.files,
-            system=storable(self.system) if self.system else None,
+            system=storable(how.system) if how.system else None,
+            instructions=self._instructions(how),
+            agent=how.source,
+            given_params=how.params,
             history=replace(how.history or self._policy(), window=model.window),
-            change=how.change,
+            change=replace(how.change, initial=self._initial()),
             schema=self.output_schema,
             model_options=storable_value(self.options, "options"),
             limits=self.limits,
             stream=how.stream,
-            metadata=how.metadata,
+            metadata=storable_value(self.metadata, "metadata") | how.metadata,
             name=self.name,
-            tools=tuple(map(_tool, self.tools)),
+            tools=self.offered,
             decide=how.decide,
             process=how.process,
             environment=how.environment | self._names(asked, log, how),
         )
+
+    def _instructions(self, how: Invocation) -> Instructions:
+        texts = [self.system, instruction_text(self.instructions)]
+        text = storable("\n\n".join(filter(None, texts)))
+        return Instructions(text, self._params(how), self.add_session_state_to_context)
+
+    def _params(self, how: Invocation) -> dict[str, Any]:
+        """Return the params by name; raise UsageError for one that is missing or not known."""
+        for name in how.params:
+            if name not in self.params:
+                known = ", ".join(self.params) or "none"
+                raise UsageError(f"no param {name!r}", hint=f"the agent's params are: {known}")
+        values = self.params | how.params
+        missing = [name for name, value in values.items() if value is None]
+        if missing:
+            raise UsageError(
+                f"the agent needs the param {missing[0]!r}", hint=f"give --param {missing[0]}=…"
+            )
+        return values
+
+    def _initial(self) -> State:
+        initial: State = storable_value(self.session_state, "session_state")
+        return initial
+
+    @property
+    def offered(self) -> tuple[Tool, ...]:
+        """The tools that its runs may call."""
+        from .agentic_state import UpdateSessionState
+
+        own = [UpdateSessionState()] if self.enable_agentic_state else []
+        return (*map(_tool, self.tools), *own)
 
     @staticmethod
     def _names(asked: _Asked, log: SessionLog, how: Invocation) -> dict[str, str]:
@@ -252,13 +305,14 @@ class Agent:
         return UnkeptLog(session, user, kept)
 
     def _model(self, how: Invocation) -> Model:
-        if not isinstance(self.model, str):
-            return self.model
-        return resolve(self.model, store=how.store, user_id=how.user_id, home=how.home)
+        name = self.model or DEFAULT_MODEL
+        if not isinstance(name, str):
+            return name
+        return resolve(name, store=how.store, user_id=how.user_id, home=how.home)
 
     def _policy(self) -> HistoryPolicy:
         return HistoryPolicy(
-            on=self.add_history_to_context,
+            on=bool(self.add_history_to_context),
             runs=self.num_history_runs,
             messages=self.num_history_messages,
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from .errors import SchemaMismatch, UsageError
 from .loading import load_object
-from .state import parse_object, storable_value
+from .state import parse_json, parse_object, storable_value
 
 _TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 _FIELD = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\s+([a-z]+))?(?:\s*:\s*(.+))?")
@@ -16,18 +16,18 @@ _CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n?```", re.DOTALL)
 
 
-def parse_schema(text: str) -> dict[str, Any]:
+def parse_schema(text: str, what: str = "--schema") -> dict[str, Any]:
     """Return the JSON Schema that `text` means; raise UsageError if it means none.
 
     Taken are JSON, @FILE, module:Class of a pydantic model, and the short form `name, age int,
     note: why`.
     """
     if text.startswith("@"):
-        text = read_text(text[1:], "--schema")
+        text = read_text(text[1:], what)
     if text.lstrip().startswith("{"):
         schema = parse_object(text, "the schema")
     elif _CLASS.fullmatch(text):
-        schema = _schema_of_class(text)
+        schema = _schema_of_class(text, what)
     else:
         schema = _short_form(text)
     return checked_schema(schema)
@@ -105,15 +105,15 @@ def _short_form(text: str) -> dict[str, Any]:
     }
 
 
-def _schema_of_class(name: str) -> dict[str, Any]:
+def _schema_of_class(name: str, what: str) -> dict[str, Any]:
     try:
         schema = load_object(name).model_json_schema()
     except Exception as error:
         raise UsageError(
-            f"--schema {name}: {error}", hint="name a pydantic model, as module:Class"
+            f"{what} {name}: {error}", hint="name a pydantic model, as module:Class"
         ) from None
     if not isinstance(schema, dict):
-        raise UsageError(f"--schema {name}: that is not a pydantic model")
+        raise UsageError(f"{what} {name}: that is not a pydantic model")
     return schema
 
 
@@ -127,22 +127,34 @@ def instruction(schema: dict[str, Any]) -> str:
 
 def parse_answer(text: str, schema: dict[str, Any]) -> Any:
     """Return the data that an answer holds; raise SchemaMismatch if it does not fit."""
-    from jsonschema.validators import validator_for
-    from referencing.exceptions import Unresolvable
-
     fenced = _FENCED.search(text)
     try:
         data = storable_value(json.loads(fenced[1] if fenced else text), "the answer")
     except (ValueError, RecursionError, UsageError) as error:
         raise SchemaMismatch(f"the answer is not JSON: {error}") from None
+    misfit = _misfit(data, schema, "the answer does not fit the schema")
+    if misfit is not None:
+        raise SchemaMismatch(misfit)
+    return data
+
+
+def check_input(text: str, schema: dict[str, Any]) -> None:
+    """Raise UsageError unless a prompt is JSON that fits."""
+    data = parse_json(text, "the prompt, which the agent's input_schema describes,")
+    misfit = _misfit(data, schema, "the prompt does not fit the agent's input_schema")
+    if misfit is not None:
+        raise UsageError(misfit)
+
+
+def _misfit(data: Any, schema: dict[str, Any], complaint: str) -> str | None:
+    """Return the complaint, where and why data do not fit; None if they do."""
+    from jsonschema.validators import validator_for
+    from referencing.exceptions import Unresolvable
+
     try:
         misfit = next(
             validator_for(schema)(schema, registry=_known_schemas()).iter_errors(data), None
         )
     except (RecursionError, Unresolvable) as error:
-        raise SchemaMismatch(f"the schema cannot be applied: {error}") from None
-    if misfit is not None:
-        raise SchemaMismatch(
-            f"the answer does not fit the schema at {misfit.json_path}: {misfit.message}"
-        )
-    return data
+        return f"the schema cannot be applied: {error}"
+    return None if misfit is None else f"{complaint} at {misfit.json_path}: {misfit.message}"

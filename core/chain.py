@@ -1,6 +1,7 @@
 """Runs that go on with one another: which one is meant, and how it stands by now."""
 
 from dataclasses import dataclass
+from typing import Any
 
 from .errors import ConflictError, NotFoundError, UsageError
 from .lines import FileRecord, RunLine
@@ -127,20 +128,22 @@ def same_question(
     *,
     input_text: str,
     files: list[FileRecord],
-    kind: str,
-    name: str | None,
+    what: tuple[Any, ...],
     resumes: str | None,
 ) -> None:
     """Raise ConflictError unless `run` was asked just this: input, files, and what was run.
 
-    One that `resumes` another and says nothing more has the other's input and files.
+    `what` is kind, name, definition and params. One that `resumes` another and says nothing more
+    has the other's input and files.
     """
     hashes = [item["sha256"] for item in run.get("files", [])]
-    asked = (run["input"], hashes, run.get("kind", "agent"), run.get("name"))
+    options = run.get("options") or {}
+    ran = (run.get("kind", "agent"), run.get("name"), options.get("agent"), options.get("param"))
+    asked = (run["input"], hashes)
     said = (input_text, [item["sha256"] for item in files])
     if resumes is not None and resumes == run["resumes"] and said == ("", []):
-        said = (run["input"], hashes)
-    if asked != (*said, kind, name):
+        said = asked
+    if (asked, ran) != (said, what):
         raise ConflictError(
             f"run id {run['run_id']!r} is taken by a run with another input",
             hint="choose another --run-id, or repeat the first call exactly",

@@ -15,6 +15,7 @@ from .store import Flight
 from .text import storable
 from .usage import Call, Usage, estimate_tokens, no_usage
 
+_REPEATS = 2
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
 _BYTES_PER_TOKEN = 4
@@ -26,7 +27,7 @@ class Limits:
 
     `seconds` is for the whole run, `tokens` and `cost` (US dollars) for all its requests, `turns`
     is how many there may be, `answer_tokens` for one answer, `retries` for requests that failed in
-    a way that may pass.
+    a way that may pass (2 where nobody says).
     """
 
     seconds: float | None = None
@@ -34,7 +35,12 @@ class Limits:
     cost: float | None = None
     turns: int | None = None
     answer_tokens: int | None = None
-    retries: int = 2
+    retries: int | None = None
+
+    @property
+    def repeats(self) -> int:
+        """How often a failed request is sent again."""
+        return _REPEATS if self.retries is None else self.retries
 
 
 @dataclass
@@ -181,7 +187,7 @@ class Exchange:
 
     def _pause(self, error: ModelError, attempt: int) -> float | None:
         """How long to wait before the next attempt; None if there is to be none."""
-        if not error.retryable or self.pieces or attempt > self.limits.retries:
+        if not error.retryable or self.pieces or attempt > self.limits.repeats:
             return None
         pause = _FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)
         pause = max(pause, error.retry_after or 0.0)

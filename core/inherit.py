@@ -9,7 +9,8 @@ from .store import SessionLog
 
 
 def inherited(log: SessionLog, resume: str | None) -> dict[str, Any]:
-    """Return what the last run hands on that is COMPLETED or PAUSED: model, system, tools, options.
+    """Return what the last run hands on that is COMPLETED or PAUSED: what was
+    run and its params, model, system, tools, options.
 
     Only top-level runs count. A run that is resumed hands on its own. Limits, schema, state, files
     and output are never handed on.
@@ -20,6 +21,8 @@ def inherited(log: SessionLog, resume: str | None) -> dict[str, Any]:
     options = run.get("options") or {}
     return {
         "model": run["model"],
+        "agent": options.get("agent"),
+        "param": options.get("param"),
         "system": options.get("system"),
         "option": options.get("option"),
         "tool": options.get("tool"),

@@ -147,7 +147,7 @@ class RunLine(BaseLine):
     """What this run changed in the state: a JSON merge patch (RFC 7396)."""
     metadata: dict[str, Any]
     options: dict[str, Any]
-    """How the run was asked for: system prompt, model options, schema, limits."""
+    """How the run was asked for: definition, params, system prompt, model options, limits."""
     cwd: str | None
     clew_version: str
     session_state: State
@@ -332,6 +332,12 @@ _wrong_in_run = members(
         ],
         "metrics": {**_TOTALS, "details": [{**_USED, "model": str}]},
         "total_metrics": _TOTALS,
-        "options": {"system?": (str, _NULL), "option?": (dict, _NULL), "tool?": ([str], _NULL)},
+        "options": {
+            "agent?": (str, _NULL),
+            "param?": (dict, _NULL),
+            "system?": (str, _NULL),
+            "option?": (dict, _NULL),
+            "tool?": ([str], _NULL),
+        },
     }
 )

@@ -1,6 +1,6 @@
 """What a run is asked to do, and what it will send."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .answer_schema import instruction
@@ -8,13 +8,15 @@ from .approvals import Decide, Settlement, pause
 from .attachments import Attachment, with_attachments
 from .exchange import Limits
 from .history import History, HistoryPolicy, choose
-from .lines import RunLine
+from .lines import RunLine, State
 from .messages import Message, system, user
 from .model import Model, ModelRequest
 from .process import Process
 from .session import StateChange, Tip, tip_after
+from .state import merge
 from .store import SessionLog
-from .tools import Tool, for_model
+from .templates import Instructions
+from .tools import Tool, ToolSpec, for_model
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,22 @@ class Order:
     """What commands that are tools get, beside clew's own variables."""
     process: Process | None = None
     """Who can be told by a signal to stop the run."""
+    instructions: Instructions = Instructions()
+    """What the definition says; `system` is said in place of its text."""
+    agent: str | None = None
+    """Where the definition is: the run's line tells it, as it tells which params were given."""
+    given_params: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be sent: the run's `own` messages, and `history` after the system message."""
+    """What will be sent: the run's `own` messages, and `history` after the system message.
+
+    `state` is the session's as the run begins.
+    """
 
     tip: Tip
+    state: State
     own: list[Message]
     history: History
 
@@ -62,14 +73,15 @@ class Plan:
 
 def plan(order: Order, log: SessionLog) -> Plan:
     """Return what a run would send now; reads the session, writes nothing."""
-    own = _own_messages(order)
     tip = tip_after(log.last())
+    state = merge(tip.state, order.change.patch_for(tip) or {})
+    own = _own_messages(order, state)
     turns = tip.metrics.get("turns", 0)
-    return Plan(tip, own, choose(log.newest(), order.history, turns=turns, own=own))
+    return Plan(tip, state, own, choose(log.newest(), order.history, turns=turns, own=own))
 
 
-def _own_messages(order: Order) -> list[Message]:
-    lead = [order.system] if order.system else []
+def _own_messages(order: Order, state: State) -> list[Message]:
+    lead = order.instructions.system(state, order.system)
     if order.schema is not None and not order.model.takes_schema:
         lead.append(instruction(order.schema))
     messages = [system("\n\n".join(lead))] if lead else []
@@ -95,10 +107,18 @@ def first_request(order: Order, planned: Plan) -> ModelRequest:
         input=whole_input(order),
         options=order.model_options,
         max_tokens=order.limits.answer_tokens,
-        tools=[for_model(tool.spec) for tool in order.tools],
+        tools=[for_model(_filled(tool.spec, order, planned)) for tool in order.tools],
         schema=order.schema if order.model.takes_schema else None,
         stream=order.stream,
     )
+
+
+def _filled(spec: ToolSpec, order: Order, planned: Plan) -> ToolSpec:
+    """Return a tool with its description filled in, unless it is the user's own."""
+    if spec.source is not None:
+        return spec
+    description = order.instructions.fill(spec.description, planned.state)
+    return replace(spec, description=description)
 
 
 def whole_input(order: Order) -> str:

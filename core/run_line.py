@@ -49,7 +49,7 @@ def intent_line(order: Order, planned: Plan, log: SessionLog) -> RunLine:
         "error": error.record(),
         "metrics": metrics,
         "total_metrics": without_details(metrics),
-        "state_patch": order.change.patch_for(planned.tip.state),
+        "state_patch": order.change.patch_for(planned.tip),
         "metadata": order.metadata,
         "options": _asked(order),
         "cwd": _cwd(),
@@ -65,7 +65,9 @@ def intent_line(order: Order, planned: Plan, log: SessionLog) -> RunLine:
 def _asked(order: Order) -> dict[str, Any]:
     """Return how the run was asked for: what is null or empty is left out."""
     asked = {
-        "system": order.system,
+        "agent": order.agent,
+        "param": order.given_params,
+        "system": order.system or (None if order.agent else order.instructions.text),
         "option": order.model_options,
         "schema": order.schema,
         "history_runs": order.history.runs,
@@ -76,11 +78,11 @@ def _asked(order: Order) -> dict[str, Any]:
         "max_cost": order.limits.cost,
         "timeout": order.limits.seconds,
         "max_turns": order.limits.turns,
-        "retries": order.limits.retries,
+        "retries": order.limits.repeats,
         "tool": list(dict.fromkeys(tool.spec.source for tool in order.tools if tool.spec.source)),
     }
     return {"history": order.history.on} | {
-        k: v for k, v in asked.items() if v not in (None, {}, [])
+        k: v for k, v in asked.items() if v not in (None, {}, [], "")
     }
 
 

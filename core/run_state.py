@@ -3,7 +3,7 @@
 import copy
 
 from .lines import State
-from .session import StateChange, state_draft, tip_after
+from .session import StateChange, Tip, state_draft, tip_after
 from .state import clean_patch, compose, difference, merge, without_nulls
 from .store import SessionLog
 
@@ -11,7 +11,7 @@ from .store import SessionLog
 class RunState:
     """Starts from the stored state and the run's own wish; tools change it as the run goes on."""
 
-    def __init__(self, base: State, change: StateChange) -> None:
+    def __init__(self, base: Tip, change: StateChange) -> None:
         self._base = base
         self.change = change
 
@@ -19,7 +19,7 @@ class RunState:
     def current(self) -> State:
         """A copy of the state as it is now."""
         patch = self.change.patch_for(self._base)
-        return copy.deepcopy(merge(self._base, patch) if patch else self._base)
+        return copy.deepcopy(merge(self._base.state, patch) if patch else self._base.state)
 
     @property
     def patch(self) -> State | None:
@@ -34,7 +34,8 @@ class RunState:
         if self.change.replacement is not None:
             self.change = StateChange(replacement=merge(self.change.replacement, patch))
         else:
-            self.change = StateChange(patch=compose(clean_patch(self.change.patch or {}), patch))
+            whole = compose(clean_patch(self.change.patch or {}), patch)
+            self.change = StateChange(patch=whole, initial=self.change.initial)
 
     def store(self, log: SessionLog, run_id: str) -> None:
         """Store what is not stored yet, so that a command sees it."""
@@ -45,4 +46,4 @@ class RunState:
 
     def read(self, log: SessionLog) -> None:
         """Read the stored state again: a command may have changed it."""
-        self._base = tip_after(log.last()).state
+        self._base = tip_after(log.last())

@@ -59,7 +59,7 @@ def perform(
         log=log,
         flight=flight,
         announcer=announcer,
-        state=RunState(planned.tip.state, order.change),
+        state=RunState(planned.tip, order.change),
         decide=order.decide,
         **prepared,
     )

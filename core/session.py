@@ -9,7 +9,7 @@ from typing import Any, TypeGuard, cast
 
 from .errors import ConflictError
 from .lines import VERSION, Line, RepairRecord, RunLine, State
-from .state import clean_patch, difference, merge, same, without_nulls
+from .state import clean_patch, compose, difference, merge, same, without_nulls
 from .usage import SessionMetrics, add_totals, no_session_metrics
 
 
@@ -21,6 +21,11 @@ class Tip:
     state: State = field(default_factory=dict)
     metrics: SessionMetrics = field(default_factory=no_session_metrics)
 
+    @property
+    def begins(self) -> bool:
+        """Whether there is no run yet, nor any state; a name there may be."""
+        return not self.state and not self.metrics.get("runs")
+
 
 def tip_after(line: Line | None) -> Tip:
     """Return where a session stands after this line, its last one."""
@@ -31,16 +36,23 @@ def tip_after(line: Line | None) -> Tip:
 
 @dataclass(frozen=True)
 class StateChange:
-    """A wish to change the state: a merge patch, or a whole state in place of the old one."""
+    """A wish to change the state: a merge patch, or a whole state in place of the old one.
+
+    `initial` lies below the patch where the session begins; later it counts no more.
+    """
 
     patch: State | None = None
     replacement: State | None = None
+    initial: State | None = None
 
-    def patch_for(self, state: State) -> State | None:
-        """Return the merge patch that grants the wish for `state`; None if there is none."""
+    def patch_for(self, tip: Tip) -> State | None:
+        """Return the merge patch that grants the wish at `tip`; None if there is none."""
         if self.replacement is not None:
-            return difference(state, without_nulls(self.replacement)) or None
-        return clean_patch(self.patch) if self.patch else None
+            return difference(tip.state, without_nulls(self.replacement)) or None
+        patch = clean_patch(self.patch) if self.patch else {}
+        if self.initial and tip.begins:
+            patch = compose(without_nulls(self.initial), patch)
+        return patch or None
 
 
 @dataclass(frozen=True)
@@ -59,7 +71,7 @@ Drafter = Callable[[Tip], Draft | None]
 def seal(draft: Draft, tip: Tip, *, session_id: str, user_id: str, created_at: str) -> Line:
     """Return the line that `draft` becomes after `tip`. Its key order is the format's."""
     fields = dict(draft.fields)
-    patch = draft.change.patch_for(tip.state)
+    patch = draft.change.patch_for(tip)
     state = merge(tip.state, patch) if patch else tip.state
     if "state_patch" in fields:
         fields["state_patch"] = patch
@@ -125,7 +137,7 @@ def state_draft(
             if isinstance(change, StateChange)
             else StateChange(replacement=change(tip.state))
         )
-        patch = wish.patch_for(tip.state)
+        patch = wish.patch_for(tip)
         if (not patch or same(merge(tip.state, patch), tip.state)) and not (
             create and tip.seq == 0
         ):

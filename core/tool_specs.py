@@ -97,21 +97,22 @@ class ExternalTool:
         """Nothing runs."""
 
 
-def tools_of(source: str) -> list[Tool]:
+def tools_of(source: str, where: str = "--tool", *, recorded: bool = True) -> list[Tool]:
     """Return the tools that `--tool SOURCE` means; raise UsageError if it means none.
 
     It is `module:function`, a JSON object that defines a tool, or a YAML or JSON file with one or
-    a list of them.
+    a list of them. Where it is `recorded`, a continued session finds the tools again.
     """
+    kept = source if recorded else None
     if source.lstrip().startswith("{"):
-        return [define(_parsed(source, "--tool"), where="--tool", source=source)]
+        return [define(_parsed(source, where), where=where, source=kept)]
     if loading.NAME.fullmatch(source) and not os.path.exists(source):
-        spec = ToolSpec(source.rpartition(":")[2].rpartition(".")[2], source=source)
+        spec = ToolSpec(source.rpartition(":")[2].rpartition(".")[2], source=kept)
         return [PythonTool(load_function(source), spec)]
     path = os.path.abspath(source)
-    found = _parsed(_text(path, source), path)
+    found = _parsed(_text(path, source, where), path)
     items = found if isinstance(found, list) else [found]
-    return [define(item, where=path, source=path) for item in items]
+    return [define(item, where=path, source=path if recorded else None) for item in items]
 
 
 def define(fields: Any, *, where: str, source: str | None = None) -> Tool:
@@ -143,14 +144,14 @@ def _checked(schema: dict[str, Any], where: str) -> dict[str, Any]:
     return schema
 
 
-def _text(path: str, source: str) -> str:
+def _text(path: str, source: str, where: str) -> str:
     try:
         with open(path, encoding="utf-8") as file:
             return file.read()
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise UsageError(
-            f"--tool {source!r}: {reason}",
+            f"{where} {source!r}: {reason}",
             hint="name a file with a definition, module:function, or write the definition as JSON",
         ) from None
 
