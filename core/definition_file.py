@@ -19,6 +19,10 @@ class DefinitionFile:
     data: dict[str, Any]
     _node: Any
 
+    def line(self, place: Iterable[Any]) -> int:
+        """Return the line of what stands at `place`."""
+        return _locate(self._node, place)[0]
+
     def error(self, place: Iterable[Any], message: str, hint: str | None = None) -> UsageError:
         """Return an error that says file, line and key of what stands at `place`."""
         line, key = _locate(self._node, place)

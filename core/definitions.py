@@ -204,14 +204,15 @@ def load_agent_object(name: str) -> Agent:
 
 
 def _errors(file: DefinitionFile, error: ValidationError) -> Iterator[UsageError]:
-    for each in error.errors():
+    for each in sorted(error.errors(), key=lambda each: file.line(each["loc"])):
         place, message = each["loc"], each["msg"].removeprefix(_VALUE)
         if each["type"] == "extra_forbidden":
             yield file.error(place, "there is no such key", _near(place))
         elif each["type"] == "invalid_key":
             yield file.error(place, "a key has to be a text; put it in quotes")
         else:
-            yield file.error(place, message[:1].lower() + message[1:])
+            message = message.replace("dictionary", "mapping")
+            yield file.error(place, message.removeprefix("Input "))
 
 
 def _near(place: tuple[Any, ...]) -> str:
