@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from clew.core.tools import RunContext, Tool, ToolSpec
 
 
+_SHOWN = "`clew tools show {}` shows what it takes"
+
+
 def _sources(function: F) -> F:
     """Add the options that say whose tools are meant."""
     agent = click.option(
@@ -117,7 +120,7 @@ def call(
     try:
         check_arguments(tool.spec.parameters, given)
     except ToolError as error:
-        raise UsageError(error.message, hint=f"`clew tools show {name}` shows them") from None
+        raise UsageError(error.message, hint=_SHOWN.format(name)) from None
     try:
         result = _called(tool, given, _context(app))
     except ToolError as error:
@@ -162,7 +165,7 @@ def _one(tools: "dict[str, Tool]", name: str) -> "Tool":
 def _arguments(spec: "ToolSpec", words: tuple[str, ...]) -> dict[str, Any]:
     from clew.core.state import parse_object
     from clew.core.text import storable
-    from clew.core.tools import typed
+    from clew.core.tools import ToolError, field_value
 
     if "-" in words:
         if len(words) > 1:
@@ -175,13 +178,16 @@ def _arguments(spec: "ToolSpec", words: tuple[str, ...]) -> dict[str, Any]:
         key, equals, text = storable(word).partition("=")
         if not equals or not key:
             raise UsageError(f"{word!r} is not KEY=VALUE", hint="- reads JSON from standard input")
-        given[key] = typed(spec, key, text)
+        try:
+            given[key] = field_value(spec, key, text)
+        except ToolError as error:
+            raise UsageError(error.message, hint=_SHOWN.format(spec.name)) from None
     return given
 
 
 def _approved(spec: "ToolSpec", given: dict[str, Any], mode: str | None) -> dict[str, Any]:
     """Return what the person adds to the arguments; raise UsageError without a yes."""
-    from clew.core.tools import requirement_of, typed
+    from clew.core.tools import requirement_of
 
     if spec.external:
         raise UsageError(f"the result of {spec.name!r} comes from outside: there is nothing to run")
@@ -193,9 +199,9 @@ def _approved(spec: "ToolSpec", given: dict[str, Any], mode: str | None) -> dict
         hint = "-y lets it run" if need["kind"] == "confirm" else "give them as KEY=VALUE"
         what = "a yes" if need["kind"] == "confirm" else ", ".join(spec.requires_user_input)
         raise UsageError(f"{spec.name!r} needs {what}, and there is no terminal to ask", hint=hint)
-    if settlement.decision == "rejected":
+    if not settlement.calls:
         raise ClewError(f"{spec.name!r} was not allowed to run")
-    return {name: typed(spec, name, value) for name, value in settlement.values.items()}
+    return dict(settlement.values)
 
 
 def _context(app: App) -> "RunContext":

@@ -183,14 +183,3 @@ def by_name(tools: Sequence[Tool]) -> dict[str, Tool]:
             raise UsageError(f"two tools are called {tool.spec.name!r}", hint="rename one of them")
         named[tool.spec.name] = tool
     return named
-
-
-def typed(spec: ToolSpec, name: str, given: Any) -> Any:
-    """Return a value that was given as text as the kind that the tool's schema asks for."""
-    kind = spec.parameters.get("properties", {}).get(name, {}).get("type", "string")
-    if not isinstance(given, str) or kind == "string":
-        return given
-    try:
-        return json.loads(given)
-    except ValueError:
-        return given
