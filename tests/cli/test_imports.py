@@ -17,8 +17,8 @@ code = main(sys.argv[1:])
 sys.stderr.write("\\n" + " ".join(sys.modules))
 sys.exit(code)
 """
-HEAVY = {"litellm", "openai", "asyncio", "rich", "pydantic", "filelock", "jsonschema"}
-MODEL = {"litellm", "openai", "pydantic"}
+HEAVY = {"litellm", "openai", "asyncio", "rich", "pydantic", "filelock", "jsonschema", "yaml"}
+MODEL = {"litellm", "openai", "pydantic", "yaml"}
 
 
 def loaded(clew: Clew, *arguments: str) -> set[str]:
@@ -76,6 +76,10 @@ def test_reading_loads_nothing_heavy(session: Clew, arguments: tuple[str, ...]) 
 @pytest.mark.parametrize("option", ["--no-store", "--json", "--usage"])
 def test_a_replayed_run_loads_no_model_library(clew: Clew, model: str, option: str) -> None:
     assert loaded(clew, "run", "-m", model, option, "hi") & MODEL == set()
+
+
+def test_looking_for_agents_where_there_are_none_loads_nothing_heavy(clew: Clew) -> None:
+    assert loaded(clew, "agents", "list") & HEAVY == set()
 
 
 def test_a_change_of_the_state_loads_no_model_library(session: Clew) -> None:
