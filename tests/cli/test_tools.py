@@ -103,7 +103,8 @@ def test_what_a_command_leaves_in_the_background_is_not_waited_for_and_ends_with
 
 @needs_proc
 def test_a_child_that_left_the_group_holds_nobody_up_with_its_pipes(clew: Clew) -> None:
-    told, failed = outcome(clew, script("setsid sleep 1000 & echo $!"), text="x" * 300_000)
+    text = "exec 3<&0; setsid sleep 1000 <&3 & echo $!"
+    told, failed = outcome(clew, script(text), text="x" * 300_000)
     assert not failed
     assert alive(int(told))
     os.kill(int(told), 9)

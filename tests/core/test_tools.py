@@ -1,7 +1,9 @@
 """Tools that are Python functions, through the Python API and through the command."""
 
+import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from enum import Enum
 from pathlib import Path
 from threading import Event
@@ -12,13 +14,15 @@ from pydantic import BaseModel, Field
 
 from clew.core import Agent
 from clew.core.agent import Invocation
+from clew.core.approvals import Settlement
 from clew.core.errors import UsageError
 from clew.core.exchange import Limits
 from clew.core.lines import State
 from clew.core.python_tool import PythonTool
+from clew.core.tool_specs import tools_of
 from clew.core.tools import RunContext, ToolSpec
 from clew.stores.memory import MemoryStore
-from tests.toolcalls import Json, call, record, results
+from tests.toolcalls import Json, call, command, ends, needs_proc, record, results, script
 
 
 def spec(function: Callable[..., Any]) -> ToolSpec:
@@ -407,3 +411,82 @@ def test_state_is_a_copy_of_its_own_for_each_call(tmp_path: Path) -> None:
     line = run(tmp_path, [tool], [call("tool"), call("tool", "c2")], session_state={"a": {"b": 1}})
     assert states[0]["a"] is not states[1]["a"]
     assert line["session_state"] == {"a": {"b": 1}}
+
+
+def test_a_function_that_runs_on_while_another_ends_prints_to_stderr(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    has_begun, other_has_ended = Event(), Event()
+
+    def short() -> None:
+        assert has_begun.wait(100)
+
+    def long() -> None:
+        has_begun.set()
+        assert other_has_ended.wait(100)
+        print("from the tool")
+
+    def listen(event: Any) -> None:
+        if event["event"] == "ToolCallCompleted":
+            other_has_ended.set()
+
+    run(tmp_path, [short, long], [call("short"), call("long", "c2")], on_event=listen)
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", "from the tool\n")
+
+
+def test_a_tool_is_not_called_when_the_runs_time_was_up_before(tmp_path: Path) -> None:
+    called: list[str] = []
+    tool = PythonTool(lambda: called.append("x"), ToolSpec("tool", requires_confirmation=True))
+
+    def decide_late(_requirement: Any, _spec: ToolSpec) -> Settlement:
+        Event().wait(2.5)
+        return Settlement("confirmed")
+
+    model = record(tmp_path / "calls.jsonl", [call("tool")])
+    agent = Agent(model=model, tools=[tool], limits=Limits(seconds=2))
+    line = agent.invoke("go", Invocation(store=MemoryStore(), decide=decide_late)).line
+    assert results(dict(line)) == ["the run's time was up before this tool was called"]
+    assert (called, line["exit_code"]) == ([], 5)
+
+
+@needs_proc
+def test_a_run_that_is_interrupted_ends_its_commands_and_goes_on_with_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("gate")
+    slow = "echo $$ > pid; echo x > gate; sleep 1000"
+    tools = [*tools_of(command("cat", "gate", name="quick")), *tools_of(script(slow, name="slow"))]
+
+    def listen(event: Any) -> None:
+        if event["event"] == "ToolCallCompleted":
+            raise KeyboardInterrupt
+
+    store = MemoryStore()
+    with pytest.raises(KeyboardInterrupt):
+        calls = [call("quick", "c1"), call("slow", "c2")]
+        run(tmp_path, tools, calls, store=store, on_event=listen)
+    ends(int(Path("pid").read_text()))
+    stored: Any = store.session("s", "default").last()
+    assert (stored["status"], results(stored)[0]) == ("CANCELLED", "x")
+
+
+@needs_proc
+def test_a_command_that_has_ended_leaves_no_process_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = children()
+    run(tmp_path, tools_of(command("true")), [call("t", "c1")], [call("t", "c2")])
+    assert children() == before
+
+
+def children() -> set[str]:
+    """The processes that this one has started, and that are still there."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with suppress(OSError):
+            if path.read_text().rpartition(")")[2].split()[1] == str(os.getpid()):
+                found.add(path.parent.name)
+    return found
