@@ -1,7 +1,6 @@
 """Runs that pause for somebody, and are settled in another process."""
 
 import json
-import os
 import signal
 from pathlib import Path
 from typing import Any
@@ -294,30 +293,29 @@ def test_a_repeated_yes_is_no_yes_to_a_later_call_of_the_same_id(clew: Clew) -> 
     again = [go_on(clew, f"--resume={run}", "--confirm=c1", code=6) for _ in range(2)]
     assert again[0] == again[1]
     assert sent(clew) == [{"to": "a"}]
-    assert go_on(clew, "--confirm=c1")["status"] == "COMPLETED"
+    assert go_on(clew, "--confirm=send")["status"] == "COMPLETED"
     assert sent(clew) == [{"to": "a"}, {"to": "b"}]
 
 
-@pytest.fixture
-def gate(clew: Clew) -> Path:
-    """A pipe at which a call of the tool `send` stands, after its trace, until it is opened."""
-    path = clew.cwd / "gate"
-    os.mkfifo(path)
-    return path
-
-
 def gated(clew: Clew, *calls: Json) -> None:
-    """Have a session `s` whose one run waits for a yes to these calls of a tool with a gate."""
-    script = f"{TRACE}; echo >> began; cat gate > gone"
+    """Have a session `s` whose one run waits for a yes to these calls.
+
+    A call leaves its trace, and stands still until `open_gate`.
+    """
+    script = f"{TRACE}; echo >> began; until [ -e gate ]; do sleep 0.1; done"
     path = tool(clew, script=script, requires_confirmation=True)
     clew(*GO, "-m", plays(clew, list(calls)), "-t", path, code=6)
+
+
+def open_gate(clew: Clew) -> None:
+    (clew.cwd / "gate").touch()
 
 
 def has_begun(clew: Clew) -> None:
     eventually((clew.cwd / "began").exists)
 
 
-def test_two_that_settle_at_once_have_one_call_and_the_same_line(clew: Clew, gate: Path) -> None:
+def test_two_that_settle_at_once_have_one_call_and_the_same_line(clew: Clew) -> None:
     gated(clew, call("c1", to="a"))
     settle = ("continue", "-s", "s", "--resume", "--confirm", "--json")
     first = clew.start(*settle)
@@ -326,14 +324,14 @@ def test_two_that_settle_at_once_have_one_call_and_the_same_line(clew: Clew, gat
     assert second.stderr is not None
     while b"waiting: " not in (said := second.stderr.readline()):
         assert said
-    gate.write_text("")
+    open_gate(clew)
     lines = [process.communicate(timeout=200)[0] for process in (first, second)]
     assert lines[0] == lines[1] != b""
     assert (first.returncode, second.returncode) == (0, 0)
     assert (sent(clew), len(clew.stored("s"))) == ([{"to": "a"}], 2)
 
 
-def test_two_that_settle_different_calls_at_once_settle_both(clew: Clew, gate: Path) -> None:
+def test_two_that_settle_different_calls_at_once_settle_both(clew: Clew) -> None:
     gated(clew, call("c1", to="a"), call("c2", to="b"))
     first = clew.start("continue", "-s", "s", "--confirm=c1", "--json")
     has_begun(clew)
@@ -341,7 +339,7 @@ def test_two_that_settle_different_calls_at_once_settle_both(clew: Clew, gate: P
     assert second.stderr is not None
     while b"waiting: " not in (said := second.stderr.readline()):
         assert said
-    gate.write_text("")
+    open_gate(clew)
     codes = [
         (process.communicate(timeout=200), process.returncode)[1] for process in (first, second)
     ]
@@ -352,14 +350,14 @@ def test_two_that_settle_different_calls_at_once_settle_both(clew: Clew, gate: P
 
 @pytest.mark.parametrize("option", ["--resume", "--resume -y", "--confirm", "--resume --confirm"])
 def test_a_call_during_which_the_process_was_killed_is_never_made_again(
-    clew: Clew, gate: Path, option: str
+    clew: Clew, option: str
 ) -> None:
     gated(clew, call("c1", to="a"))
     process = clew.start("continue", "-s", "s", "--confirm")
     has_begun(clew)
     process.send_signal(signal.SIGKILL)
     process.communicate(timeout=200)
-    gate.write_text("")
+    open_gate(clew)
     clew("continue", "-s", "s", *option.split(), code=None)
     line = go_on(clew, "--resume", code=0) if "confirm" in option else clew.stored("s")[-1]
     assert [run["status"] for run in clew.stored("s")] == ["PAUSED", "INTERRUPTED", "COMPLETED"]
@@ -546,7 +544,7 @@ def test_all_lines_of_a_pause_fit_the_schema_and_verify(two: Clew, model: str) -
     go_on(two, "--answer", "to=x")
     again = plays(two, [call("c1", to="z")], asked="out", name="out")
     go_on(two, "-m", again, "-t", tool(two, external=True), "out", code=6)
-    go_on(two, "--result", "c1=y")
+    go_on(two, "--result", "send=y")
     schema = Draft202012Validator(two("schema", "line").json)
     stored = two.stored("s")
     assert len(stored) == 8
