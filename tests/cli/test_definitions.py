@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Clew
+from tests.provider import Provider
 
 
 def define(clew: Clew, text: str, name: str = "helper") -> Path:
@@ -302,7 +303,7 @@ def test_a_missing_or_unknown_param_is_refused_by_name(
     clew: Clew, model: str, flags: tuple[str, ...], message: str
 ) -> None:
     define(clew, f"model: {model}\nparams: {{lang: null}}")
-    assert message in clew("run", "-a", "helper", *flags, "hi", code=2).err
+    assert message in clew("run", "-a", "helper", "--run-id", "r", *flags, "hi", code=2).err
     assert not (clew.home / "users").exists()
 
 
@@ -412,6 +413,17 @@ def test_a_model_that_may_change_the_state_is_seen_by_later_tools_the_next_run_a
     assert said(clew("continue", "-s", "s", "--json", "hi").json)[0] == "Lyon"
 
 
+def test_what_a_tool_changes_in_the_first_run_goes_over_the_defaults(clew: Clew) -> None:
+    updates = {"session_state_updates": {"o": {"y": 2}, "new": 1}}
+    model = calling(clew, ("update_session_state", updates))
+    define(
+        clew,
+        f"model: {model}\nenable_agentic_state: true\nsession_state: {{o: {{x: 1, y: 1}}, a: 1}}",
+    )
+    line = clew("run", "-a", "helper", "--json", "go").json
+    assert line["session_state"] == {"o": {"x": 1, "y": 2}, "a": 1, "new": 1}
+
+
 def test_nothing_of_clew_s_own_gets_into_the_state(clew: Clew) -> None:
     model = calling(clew, ("update_session_state", {"session_state_updates": {"a": 1}}))
     define(
@@ -442,6 +454,21 @@ def test_a_definition_s_tools_are_there_again_for_continue_and_t_adds_to_them(cl
     line = clew("continue", "-s", "s", "--json", "go").json
     assert [tool["result"] for tool in line["tools"]] == ["2", "1"]
     assert line["options"]["tool"] == ["mine:two"]
+
+
+def test_a_definition_s_tools_are_described_filled_in_and_those_of_the_call_as_they_are(
+    clew: Clew, provider: Provider
+) -> None:
+    define(
+        clew,
+        "model: openai/test-model\nparams: {x: 1}\n"
+        "tools: [{name: own, run: [echo], description: 'about {x}'}]",
+    )
+    other = json.dumps({"name": "given", "run": ["echo"], "description": "about {x}"})
+    clew("run", "-a", "helper", "-t", other, "hi")
+    offered = [tool["function"] for tool in provider.requests[0].body["tools"]]
+    described = {tool["name"]: tool["description"] for tool in offered}
+    assert described == {"own": "about 1", "given": "about {x}"}
 
 
 def test_a_pause_is_settled_with_the_tools_of_the_definition(clew: Clew) -> None:
