@@ -78,6 +78,7 @@ def show(app: App, *, agent: str, as_json: bool) -> None:
     """
     from clew.core.text import storable
 
+    output.keep_stdout()
     definition = find(app, storable(agent))
     fields = {"file": definition.source, **_fields(definition.agent)}
     if as_json:

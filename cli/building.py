@@ -78,6 +78,7 @@ def _definition(app: App, target: Target, options: RunOptions) -> "Definition | 
 
     from .definitions import find, find_again
 
+    output.keep_stdout()
     return find(app, storable(wanted)) if wanted is not None else find_again(app, str(inherited))
 
 

@@ -20,6 +20,8 @@ def result(text: str) -> None:
 
 def keep_stdout() -> None:
     """Have results only on stdout: what a tool's library or child writes there goes to stderr."""
+    if sys.stdout.fileno() != 1:
+        return  # done before
     ours = os.dup(1)
     os.dup2(2, 1)
     sys.stdout = open(ours, "w", encoding="utf-8", errors="replace")  # noqa: SIM115

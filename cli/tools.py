@@ -149,6 +149,7 @@ def _tools(app: App, agent: str | None, specs: tuple[str, ...]) -> "dict[str, To
 
     from .definitions import find
 
+    output.keep_stdout()
     if agent is None and not specs:
         raise UsageError("whose tools?", hint="name an agent with -a, or tools with -t")
     own = find(app, storable(agent)).agent.offered if agent is not None else ()

@@ -147,3 +147,10 @@ def test_what_a_tool_asks_of_the_user_is_given_like_any_argument(clew: Clew) -> 
 def test_a_tool_whose_result_comes_from_outside_cannot_be_called(clew: Clew) -> None:
     spec = json.dumps({"name": "far", "external": True})
     assert "comes from outside" in clew("tools", "call", "far", "-t", spec, code=2).err
+
+
+def test_what_a_tool_s_own_commands_print_is_no_part_of_its_result(clew: Clew) -> None:
+    (clew.cwd / "loud.py").write_text(
+        "import os\ndef loud():\n    os.system('echo noise')\n    return 'ok'"
+    )
+    assert clew("tools", "call", "loud", "-t", "loud:loud").out == "ok\n"
