@@ -19,7 +19,9 @@ if TYPE_CHECKING:
 @user_option()
 @click.option("--all", "everything", is_flag=True, help="All sessions of this user.")
 @click.option("--since", metavar="TIME", type=SINCE, help="Only runs since a date, or 10m, 2h, 7d.")
-@click.option("--by", type=click.Choice(["model", "session", "day"]), help="One row for each.")
+@click.option(
+    "--by", type=click.Choice(["model", "agent", "session", "day"]), help="One row for each."
+)
 @json_option()
 @click.option("-q", "--quiet", is_flag=True, help="Do not say which session was chosen.")
 @click.pass_obj
@@ -95,8 +97,12 @@ def _parts(run: "RunLine", by: str | None) -> Iterator[tuple[str, Any]]:
             own = [call for call in calls if call["model"] == model]
             yield model, totals(own, sum(call["duration"] for call in own))
         return
-    key = {"session": run["session_id"], "day": run["created_at"][:10]}.get(by or "", "")
-    yield key, without_details(run["metrics"])
+    keys = {
+        "agent": str(run.get("name") or "-"),
+        "session": run["session_id"],
+        "day": run["created_at"][:10],
+    }
+    yield keys.get(by or "", ""), without_details(run["metrics"])
 
 
 def _for_people(key: str | None, row: dict[str, Any]) -> str:

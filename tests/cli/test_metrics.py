@@ -76,6 +76,14 @@ def test_by_model_gives_a_row_for_each(used: Clew) -> None:
     }
 
 
+def test_by_agent_gives_a_row_for_each_and_one_for_runs_without(clew: Clew, model: str) -> None:
+    (clew.cwd / "poet.yaml").write_text(f"model: {model}\n")
+    for agent in (["-a", "poet.yaml"], ["-a", "poet.yaml"], ["-m", model]):
+        clew("run", "-q", "-s", "s", *agent, "hi")
+    rows = clew("metrics", "-s", "s", "--by", "agent", "--json").lines
+    assert [(row["agent"], row["runs"]) for row in rows] == [("poet", 2), ("-", 1)]
+
+
 def test_by_day_gives_a_row_for_each(used: Clew) -> None:
     days = {line["created_at"][:10] for session in "ab" for line in used.stored(session)}
     rows = used("metrics", "--all", "--by", "day", "--json").lines
