@@ -14,7 +14,7 @@ from .answer_schema import checked_schema
 from .command_tool import DEFAULT_SECONDS, CommandTool
 from .errors import UsageError
 from .python_tool import PythonTool, load_function
-from .tools import Tool, ToolSpec
+from .tools import Tool, ToolError, ToolSpec
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
@@ -90,8 +90,8 @@ class ExternalTool:
         self.spec = spec
 
     def call(self, arguments: dict[str, Any], context: Any) -> str:
-        """Never happens: the run pauses before."""
-        raise AssertionError("an external tool is not called")
+        """Fail: a run pauses before, unless the tool became external while it was paused."""
+        raise ToolError("this tool is called elsewhere; give its result with --result")
 
     def stop(self) -> None:
         """Nothing runs."""
