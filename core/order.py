@@ -1,6 +1,7 @@
 """What a run is asked to do, and what it will send."""
 
 from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Any
 
 from .answer_schema import instruction
@@ -76,8 +77,16 @@ def plan(order: Order, log: SessionLog) -> Plan:
     tip = tip_after(log.last())
     state = merge(tip.state, order.change.patch_for(tip) or {})
     own = _own_messages(order, state)
-    turns = tip.metrics.get("turns", 0)
-    return Plan(tip, state, own, choose(log.newest(), order.history, turns=turns, own=own))
+    return Plan(tip, state, own, _history(order, log, own))
+
+
+def _history(order: Order, log: SessionLog, own: list[Message]) -> History:
+    """Return the earlier turns to send; all is counted from one line, whoever writes meanwhile."""
+    newest = log.newest() if order.history.on else iter(())
+    last = next(newest, None)
+    turns = tip_after(last).metrics["turns"]
+    lines = newest if last is None else chain([last], newest)
+    return choose(lines, order.history, turns=turns, own=own)
 
 
 def _own_messages(order: Order, state: State) -> list[Message]:

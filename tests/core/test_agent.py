@@ -133,3 +133,23 @@ def test_a_run_id_belongs_to_what_was_run(agent: Agent) -> None:
     agent.run("hi", session_id="s", run_id="r", store=store)
     with pytest.raises(ConflictError):
         replace(agent, name="other").run("hi", session_id="s", run_id="r", store=store)
+
+
+def test_a_run_that_ends_meanwhile_does_not_push_the_oldest_turn_out_of_the_history(
+    agent: Agent, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = MemoryStore()
+    for _ in range(2):
+        agent.run("hi", session_id="s", store=store)
+    log = store.session("s", "default")
+    look = log.last
+
+    def last() -> Any:
+        found = look()
+        monkeypatch.undo()
+        agent.run("hi", session_id="s", store=store)
+        return found
+
+    monkeypatch.setattr(log, "last", last)
+    line = agent.run("hi", session_id="s", store=store, add_history_to_context=True).line
+    assert line["history"] == {"runs": 3, "first_seq": 1, "last_seq": 3, "left_out": 0}
