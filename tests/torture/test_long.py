@@ -173,7 +173,7 @@ def test_a_line_costs_at_most_twice_what_its_bytes_cost(tmp_path: Path, figure: 
         os.fsync(bare)
         return time.perf_counter() - started
 
-    found = bounded(lambda: median(ratio(append, write_bare) for _ in range(15)), 2.0, tries=16)
+    found = bounded(lambda: median(ratio(append, write_bare) for _ in range(15)), 2.0, tries=40)
     os.close(bare)
     figure("append + fsync, of a bare write + fsync", f"{found:.2f}")
     assert found <= 2.0
