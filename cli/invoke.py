@@ -17,8 +17,9 @@ from .show import check_output, say_what_was_found, show, show_stopped
 from .signals import INTERRUPTS
 
 if TYPE_CHECKING:
-    from clew.core.agent import Agent, Invocation
+    from clew.core.agent import Agent
     from clew.core.history import HistoryPolicy
+    from clew.core.invocation import Invocation
     from clew.core.session import StateChange
     from clew.core.store import Waiting
 
@@ -130,8 +131,8 @@ def _invocation(
     built: Built,
     policy: "HistoryPolicy",
 ) -> "Invocation":
-    from clew.core.agent import Invocation
     from clew.core.attachments import from_bytes, load
+    from clew.core.invocation import Invocation
     from clew.core.process import this_process
 
     files = [

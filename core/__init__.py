@@ -13,15 +13,15 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .agent import Agent as Agent
-    from .agent import Invocation as Invocation
     from .errors import ClewError as ClewError
     from .exchange import Limits as Limits
     from .history import HistoryPolicy as HistoryPolicy
+    from .invocation import Invocation as Invocation
     from .result import RunOutput as RunOutput
 else:
     _HOMES = {
         "Agent": "agent",
-        "Invocation": "agent",
+        "Invocation": "invocation",
         "ClewError": "errors",
         "Limits": "exchange",
         "HistoryPolicy": "history",

@@ -1,89 +1,28 @@
 """An agent: a model with a system prompt, run in a session."""
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
-from . import ids
 from .answer_schema import check_input
-from .approvals import Answers, Decide, pause
-from .attachments import Attachment, load
-from .chain import Chain, follow, going_on, same_question
-from .clock import new_id, new_run_id
-from .errors import ConflictError, UsageError
-from .events import Event, Listener
-from .exchange import Limits, refuse_unpriced
+from .attachments import Attachment
+from .calling import call, look_ahead
+from .errors import UsageError
+from .events import Listener
+from .exchange import Limits
 from .history import HistoryPolicy
+from .invocation import Asked, Invocation, ignore
 from .lines import State
 from .model import Model
 from .models import DEFAULT_MODEL, resolve
-from .order import Order, Plan, plan
-from .process import Process
+from .order import Order, Plan
 from .result import RunOutput
-from .runner import Shield, perform
 from .session import StateChange
-from .settling import refuse_unsettled, settlements
 from .state import storable_value
-from .store import SessionLog, Store, Waiting
+from .store import SessionLog, Store
 from .templates import Instructions, instruction_text
 from .text import storable
-from .tools import Tool, by_name
-from .unkept import UnkeptLog
-
-_KIND = "agent"
-
-
-def _ignore(_event: Event) -> None:
-    pass
-
-
-@dataclass(frozen=True)
-class Invocation:
-    """How a run is made, beside its input: where it belongs, and who is told.
-
-    `system` is said in place of what the agent's own text says; `params` fill that text in;
-    `source` is where the agent is defined. `store` None keeps nothing; `keep` False reads the store
-    but writes nothing. `session_name` names the session. `serial` takes the session's turn even
-    though no history is sent. `resume` is the run to go on with. `decide` says at once whether a
-    tool may run that needs approval; `answers` settle what the resumed run is paused for.
-    `environment` is what commands that are tools get, `process` who stops the run when it gets
-    SIGTERM. `home` is where the embedded models are.
-    """
-
-    store: Store | None = None
-    session_id: str | None = None
-    session_name: str | None = None
-    user_id: str = "default"
-    run_id: str | None = None
-    history: HistoryPolicy | None = None
-    files: Sequence[str | Attachment] = ()
-    change: StateChange = StateChange()
-    system: str | None = None
-    params: dict[str, str] = field(default_factory=dict)
-    source: str | None = None
-    metadata: dict[str, Any] = field(default_factory=dict)
-    resume: str | None = None
-    serial: bool = False
-    keep: bool = True
-    stream: bool = True
-    home: str | None = None
-    decide: Decide = pause
-    answers: Answers = Answers()
-    environment: dict[str, str] = field(default_factory=dict)
-    process: Process | None = None
-    waiting: Waiting = Waiting()
-    on_event: Listener = _ignore
-    shield: Shield = nullcontext
-
-
-@dataclass(frozen=True)
-class _Asked:
-    """What a call asks, under which run id."""
-
-    run_id: str
-    input: str = ""
-    files: tuple[Attachment, ...] = ()
+from .tools import Tool
 
 
 @dataclass(frozen=True)
@@ -117,6 +56,8 @@ class Agent:
     limits: Limits = Limits()
     metadata: dict[str, Any] = field(default_factory=dict)
 
+    kind: ClassVar = "agent"
+
     def run(
         self,
         input: str = "",
@@ -128,7 +69,7 @@ class Agent:
         add_history_to_context: bool | None = None,
         session_state: State | None = None,
         files: Sequence[str | Attachment] = (),
-        on_event: Listener = _ignore,
+        on_event: Listener = ignore,
     ) -> RunOutput:
         """Ask once and return the finished run, also one that failed.
 
@@ -160,78 +101,19 @@ class Agent:
 
     def invoke(self, input: str, how: Invocation) -> RunOutput:
         """Run as `run` does, with every detail in one object."""
-        asked, log = self._asked(input, how)
-        if how.run_id is None or how.store is None or not how.keep:
-            return self._in_turn(asked, log, how)
-        with how.store.claim(how.run_id, log.session_id, how.user_id, how.waiting) as claim:
-            if claim.session_id != log.session_id:
-                raise ConflictError(
-                    f"run id {how.run_id!r} is taken, in session {claim.session_id}"
-                )
-            if ids.is_made_here(how.run_id):
-                return self._once(asked, log, how, after=0)
-            if claim.fresh:
-                return self._in_turn(asked, log, how)
-            return self._once(asked, log, how, claim.after)
-
-    def _once(self, asked: _Asked, log: SessionLog, how: Invocation, after: int) -> RunOutput:
-        """Run, unless a line after `after` is this run's: then tell, or go on with it."""
-        log.recover()
-        earlier = follow(log, asked.run_id, after)
-        if earlier is None:
-            return self._in_turn(asked, log, how)
-        files = [item.record for item in asked.files]
-        same_question(
-            earlier.first,
-            input_text=asked.input,
-            files=files,
-            what=(_KIND, self.name, how.source, how.params or None),
-            resumes=how.resume,
-        )
-        if earlier.done:
-            return RunOutput(earlier.tip, repeated=True)
-        how = replace(how, resume=asked.run_id, answers=Answers())
-        return self._in_turn(_Asked(new_run_id()), log, how)
+        return call(self, input, how)
 
     def preview(self, input: str, how: Invocation) -> Plan:
         """Return what `invoke` would send now. Writes nothing and waits for nobody."""
-        asked, log = self._asked(input, how)
-        order = self._order(asked, log, how)
-        if how.resume is not None:
-            order = replace(order, resumes=going_on(log, how.resume).tip)
-        return plan(order, log)
+        return look_ahead(self, input, how)
 
-    def _in_turn(self, asked: _Asked, log: SessionLog, how: Invocation) -> RunOutput:
-        # A litellm model takes seconds to be loaded: not while others wait for the turn.
-        order = self._order(asked, log, how)
-        refuse_unpriced(order.model, order.limits)
-        serial = order.history.on or how.serial or how.resume is not None
-        with log.turn(order.run_id, how.waiting) if serial else nullcontext():
-            recovered = log.recover()
-            if how.resume is not None:
-                chain = going_on(log, how.resume)
-                if (going := _going_on(order, chain, how)) is None:
-                    return RunOutput(chain.tip, repeated=True)
-                order = going
-            if how.session_name is not None and how.store is not None and how.keep:
-                name = ids.session_name(how.session_name)
-                how.store.rename(log.session_id, how.user_id, name)
-            result = perform(order, log, how.on_event, how.shield)
-        return replace(result, recovered=tuple(recovered), problems=tuple(log.problems))
-
-    def _asked(self, input: str, how: Invocation) -> tuple[_Asked, SessionLog]:
-        user = ids.user_id(how.user_id)
-        run = ids.run_id(how.run_id) if how.run_id is not None else new_run_id()
-        text = storable(input)
-        files = tuple(item if isinstance(item, Attachment) else load(item) for item in how.files)
-        if how.resume is None and not text.strip() and not files:
-            raise UsageError("the prompt is empty", hint="say what to send to the model")
+    def check(self, input: str, how: Invocation) -> None:
+        """Raise UsageError for params or, in a new run, an input that do not fit."""
         self._params(how)
         if self.input_schema is not None and how.resume is None:
-            check_input(text, self.input_schema)
-        return _Asked(run, text, files), self._log(how, user)
+            check_input(input, self.input_schema)
 
-    def _order(self, asked: _Asked, log: SessionLog, how: Invocation) -> Order:
+    def order(self, asked: Asked, log: SessionLog, how: Invocation) -> Order:
         """Return what is to be done; raise NotFoundError for a model nobody has."""
         model = self._model(how)
         return Order(
@@ -289,20 +171,11 @@ class Agent:
         return (*map(_tool, self.tools), *own)
 
     @staticmethod
-    def _names(asked: _Asked, log: SessionLog, how: Invocation) -> dict[str, str]:
+    def _names(asked: Asked, log: SessionLog, how: Invocation) -> dict[str, str]:
         """Return what a command needs to find the run and, where it is kept, the session."""
         kept = how.store is not None and how.store.keeps and how.keep
         session = {"CLEW_SESSION": log.session_id} if kept else {}
         return {"CLEW_RUN": asked.run_id, "CLEW_USER": log.user_id, **session}
-
-    def _log(self, how: Invocation, user: str) -> SessionLog:
-        session = ids.session_id(how.session_id) if how.session_id is not None else None
-        if session is None:
-            session = ids.session_for(how.run_id) if how.run_id is not None else new_id()
-        kept = how.store.session(session, user) if how.store is not None else None
-        if kept is not None and how.keep:
-            return kept
-        return UnkeptLog(session, user, kept)
 
     def _model(self, how: Invocation) -> Model:
         name = self.model or DEFAULT_MODEL
@@ -324,23 +197,3 @@ def _tool(tool: Tool | Callable[..., Any]) -> Tool:
     from .python_tool import PythonTool
 
     return PythonTool(tool)
-
-
-def _going_on(order: Order, chain: Chain, how: Invocation) -> Order | None:
-    """Return the order with what it goes on with; None if there is nothing left to do.
-
-    Raises UsageError for a paused run that this does not settle, or that gets a prompt.
-    """
-    tip = chain.tip
-    if (order.input or order.files) and (tip["status"] == "PAUSED" or how.answers.given):
-        raise UsageError(
-            f"run {tip['run_id']!r} is paused: it takes no prompt before it is settled",
-            hint="settle it first, and ask then",
-        )
-    if not how.answers.given:
-        if tip["status"] == "COMPLETED":
-            return None
-        refuse_unsettled(tip, how.decide)
-        return replace(order, resumes=tip)
-    settled = settlements(chain, how.answers, by_name(order.tools))
-    return replace(order, resumes=tip, settled=settled) if settled else None

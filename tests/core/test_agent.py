@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from clew.core import Agent
-from clew.core.agent import Invocation
 from clew.core.errors import ClewError, ConflictError, ProviderDown, UsageError
 from clew.core.exchange import Limits
+from clew.core.invocation import Invocation
 from clew.core.model import ModelReply, ModelRequest
 from clew.stores.memory import MemoryStore
 

@@ -1,0 +1,143 @@
+"""A call: the one run that it makes, goes on with, or finds already made."""
+
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import Protocol
+
+from . import ids
+from .approvals import Answers
+from .attachments import Attachment, load
+from .chain import Chain, follow, going_on, same_question
+from .clock import new_id, new_run_id
+from .errors import ConflictError, UsageError
+from .exchange import refuse_unpriced
+from .invocation import Asked, Invocation
+from .order import Order, Plan, plan
+from .result import RunOutput
+from .runner import perform
+from .settling import refuse_unsettled, settlements
+from .store import SessionLog
+from .text import storable
+from .tools import by_name
+from .unkept import UnkeptLog
+
+
+class Runnable(Protocol):
+    """What can be called: an agent."""
+
+    @property
+    def kind(self) -> str:
+        """Its kind, as the line of a run tells it."""
+
+    @property
+    def name(self) -> str | None:
+        """Its name, if it has one."""
+
+    def check(self, input: str, how: Invocation) -> None:
+        """Raise UsageError for what it cannot be asked."""
+
+    def order(self, asked: Asked, log: SessionLog, how: Invocation) -> Order:
+        """Return what is to be done; raise NotFoundError for a model nobody has."""
+
+
+def call(what: Runnable, input: str, how: Invocation) -> RunOutput:
+    """Run once, whoever else makes the same call at the same time; see `Agent.run`."""
+    asked, log = _asked(what, input, how)
+    if how.run_id is None or how.store is None or not how.keep:
+        return _in_turn(what, asked, log, how)
+    with how.store.claim(how.run_id, log.session_id, how.user_id, how.waiting) as claim:
+        if claim.session_id != log.session_id:
+            raise ConflictError(f"run id {how.run_id!r} is taken, in session {claim.session_id}")
+        if ids.is_made_here(how.run_id):
+            return _once(what, asked, log, how, after=0)
+        if claim.fresh:
+            return _in_turn(what, asked, log, how)
+        return _once(what, asked, log, how, claim.after)
+
+
+def look_ahead(what: Runnable, input: str, how: Invocation) -> Plan:
+    """Return what `call` would send now. Writes nothing and waits for nobody."""
+    asked, log = _asked(what, input, how)
+    order = what.order(asked, log, how)
+    if how.resume is not None:
+        order = replace(order, resumes=going_on(log, how.resume).tip)
+    return plan(order, log)
+
+
+def _once(what: Runnable, asked: Asked, log: SessionLog, how: Invocation, after: int) -> RunOutput:
+    """Run, unless a line after `after` is this run's: then tell, or go on with it."""
+    log.recover()
+    earlier = follow(log, asked.run_id, after)
+    if earlier is None:
+        return _in_turn(what, asked, log, how)
+    same_question(
+        earlier.first,
+        input_text=asked.input,
+        files=[item.record for item in asked.files],
+        what=(what.kind, what.name, how.source, how.params or None),
+        resumes=how.resume,
+    )
+    if earlier.done:
+        return RunOutput(earlier.tip, repeated=True)
+    how = replace(how, resume=asked.run_id, answers=Answers())
+    return _in_turn(what, Asked(new_run_id()), log, how)
+
+
+def _in_turn(what: Runnable, asked: Asked, log: SessionLog, how: Invocation) -> RunOutput:
+    # A litellm model takes seconds to be loaded: not while others wait for the turn.
+    order = what.order(asked, log, how)
+    refuse_unpriced(order.model, order.limits)
+    serial = order.history.on or how.serial or how.resume is not None
+    with log.turn(order.run_id, how.waiting) if serial else nullcontext():
+        recovered = log.recover()
+        if how.resume is not None:
+            chain = going_on(log, how.resume)
+            if (going := _going_on(order, chain, how)) is None:
+                return RunOutput(chain.tip, repeated=True)
+            order = going
+        if how.session_name is not None and how.store is not None and how.keep:
+            name = ids.session_name(how.session_name)
+            how.store.rename(log.session_id, how.user_id, name)
+        result = perform(order, log, how.on_event, how.shield)
+    return replace(result, recovered=tuple(recovered), problems=tuple(log.problems))
+
+
+def _asked(what: Runnable, input: str, how: Invocation) -> tuple[Asked, SessionLog]:
+    user = ids.user_id(how.user_id)
+    run = ids.run_id(how.run_id) if how.run_id is not None else new_run_id()
+    text = storable(input)
+    files = tuple(item if isinstance(item, Attachment) else load(item) for item in how.files)
+    if how.resume is None and not text.strip() and not files:
+        raise UsageError("the prompt is empty", hint="say what to send to the model")
+    what.check(text, how)
+    return Asked(run, text, files), _log(how, user)
+
+
+def _log(how: Invocation, user: str) -> SessionLog:
+    session = ids.session_id(how.session_id) if how.session_id is not None else None
+    if session is None:
+        session = ids.session_for(how.run_id) if how.run_id is not None else new_id()
+    kept = how.store.session(session, user) if how.store is not None else None
+    if kept is not None and how.keep:
+        return kept
+    return UnkeptLog(session, user, kept)
+
+
+def _going_on(order: Order, chain: Chain, how: Invocation) -> Order | None:
+    """Return the order with what it goes on with; None if there is nothing left to do.
+
+    Raises UsageError for a paused run that this does not settle, or that gets a prompt.
+    """
+    tip = chain.tip
+    if (order.input or order.files) and (tip["status"] == "PAUSED" or how.answers.given):
+        raise UsageError(
+            f"run {tip['run_id']!r} is paused: it takes no prompt before it is settled",
+            hint="settle it first, and ask then",
+        )
+    if not how.answers.given:
+        if tip["status"] == "COMPLETED":
+            return None
+        refuse_unsettled(tip, how.decide)
+        return replace(order, resumes=tip)
+    settled = settlements(chain, how.answers, by_name(order.tools))
+    return replace(order, resumes=tip, settled=settled) if settled else None
