@@ -1,5 +1,6 @@
 """A tool that is a Python function: its signature is the shape of the arguments."""
 
+import copy
 import inspect
 import json
 import threading
@@ -20,7 +21,8 @@ class PythonTool:
     """Calls a function; a parameter called `run_context` gets the RunContext, unseen by the model.
 
     What it returns is the result: text as it is, anything else as JSON. What it raises is an error
-    that the model gets to read. Time-outs leave it running: a thread cannot be ended.
+    that the model gets to read. Time-outs leave it running, for a thread cannot be ended; what it
+    did to the state is then not taken over.
     """
 
     reads_session = False
@@ -41,8 +43,10 @@ class PythonTool:
     def call(self, arguments: dict[str, Any], context: RunContext) -> str:
         """Call the function; a time-out, bad arguments or an exception is a ToolError."""
         given = self._read(arguments)
+        # Its own: after a time-out the thread may still write to it.
+        own = replace(context, session_state=copy.deepcopy(context.session_state))
         if _CONTEXT in inspect.signature(self._function).parameters:
-            given[_CONTEXT] = context
+            given[_CONTEXT] = own
         outcome: list[str] = []
         failure: list[BaseException] = []
 
@@ -58,6 +62,7 @@ class PythonTool:
         thread.join(context.seconds)
         if thread.is_alive():
             raise ToolError(f"it took longer than {context.seconds:g} s")
+        context.session_state = own.session_state
         if failure:
             raise ToolError(f"{type(failure[0]).__name__}: {failure[0]}") from failure[0]
         return storable(outcome[0])

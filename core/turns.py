@@ -17,6 +17,7 @@ from .lines import Requirement, State, ToolRecord
 from .messages import Message, ToolCall, assistant, open_calls, tool_result
 from .model import ModelRequest
 from .run_state import RunState
+from .session import StateChange
 from .state import storable_value
 from .store import Flight, SessionLog
 from .text import storable
@@ -188,11 +189,7 @@ class Turns:
         for made in ready:
             self._begin(made)
         self.flight.sync()
-        before = self.state.current
-        contexts = [self._context(before) for _ in ready]
-        ended = self._together(ready, contexts)
-        for context in contexts:
-            self.state.take(before, _kept(context.session_state, before))
+        ended = self._together(ready)
         if outside:
             self.state.read(self.log)
         self.flight.note({"state_patch": self.state.patch})
@@ -204,16 +201,22 @@ class Turns:
             self.context, session_state=copy.deepcopy(state), seconds=self.exchange.seconds_left
         )
 
-    def _together(self, ready: list[_Ready], contexts: list[RunContext]) -> dict[str, ToolRecord]:
+    def _together(self, ready: list[_Ready]) -> dict[str, ToolRecord]:
+        before, change = self.state.current, self.state.change
+        contexts = {made.call["id"]: self._context(before) for made in ready}
         pool = ThreadPoolExecutor(max_workers=_AT_ONCE)
         ended: dict[str, ToolRecord] = {}
         try:
-            left = {pool.submit(_call, *pair) for pair in zip(ready, contexts, strict=True)}
+            left = {pool.submit(_call, made, contexts[made.call["id"]]) for made in ready}
             while left:
                 done, left = wait(left, _LOOK_SECONDS, FIRST_COMPLETED)
                 for future in done:
                     record = future.result()
                     ended[record["tool_call_id"]] = record
+                    # At once: the next call may never end. In the order of the calls: so that who
+                    # wins does not hang on who was faster.
+                    states = [one.session_state for key, one in contexts.items() if key in ended]
+                    self._take(states, before, change)
                     self._ended(record)
         except BaseException:
             for made in ready:
@@ -222,6 +225,14 @@ class Turns:
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
         return ended
+
+    def _take(self, states: Sequence[State], before: State, change: StateChange) -> None:
+        """Have the state changed by what each tool made of `before`, and by nothing else."""
+        self.state.change = change
+        for state in states:
+            self.state.take(before, _kept(state, before))
+        if self.state.change != change:
+            self.flight.note({"state_patch": self.state.patch})
 
     def _begin(self, made: _Ready) -> None:
         record = _record(made.call, made.arguments, "")

@@ -185,17 +185,20 @@ def test_a_state_is_put_in_place_for_a_command(clew: Clew) -> None:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGKILL])
+@pytest.mark.parametrize("at_once", [False, True])
 def test_state_that_tools_have_changed_is_kept_when_the_run_dies(
-    clew: Clew, signum: signal.Signals
+    clew: Clew, signum: signal.Signals, at_once: bool
 ) -> None:
     put = "def quick(run_context):\n    run_context.session_state['a'] = 1\n"
     (clew.cwd / "mine.py").write_text(put)
     slow = script("clew state set b:=2; echo x > called; sleep 1000", name="slow")
-    turns = [call("quick", "c1")], [call("slow", "c2")]
+    quick, other = call("quick", "c1"), call("slow", "c2")
+    turns = [[quick, other]] if at_once else [[quick], [other]]
     with standing(clew, *turns, tools=("mine:quick", slow)) as process:
         process.send_signal(signum)
         process.wait(200)
-    assert state_of(clew) == {"a": 1, "b": 2}
+    clew("state", "set", "-s", "s", "c:=3")
+    assert state_of(clew) == {"a": 1, "b": 2, "c": 3}
     clew("sessions", "verify", "-s", "s")
 
 

@@ -327,6 +327,19 @@ def test_a_function_is_not_waited_for_when_the_runs_time_is_up(tmp_path: Path) -
     assert results(line)[0].startswith("it took longer than ")
 
 
+def test_what_a_function_does_to_the_state_past_its_time_is_not_taken_over(tmp_path: Path) -> None:
+    never = Event()
+
+    def tool(run_context: RunContext) -> None:
+        run_context.session_state["half"] = True
+        never.wait(600)
+
+    line = run(tmp_path, [tool], [call("tool")], limits=Limits(seconds=0.5))
+    never.set()
+    assert results(line)[0].startswith("it took longer than ")
+    assert line["session_state"] == {}
+
+
 def test_what_a_function_prints_goes_to_stderr_while_others_print(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
