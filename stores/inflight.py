@@ -133,11 +133,10 @@ def read_all(stem: str) -> list[tuple[InFlight, int]]:
             continue
         try:
             with storing("read", path):
-                record = read_record(fd)
-            if record is not None:
+                notes = _notes(fd)
+            if (record := _record(notes)) is not None:
                 run, after = record
-                process = _process(fd)
-                found.append((InFlight(run, not _may_share(fd), process), after))
+                found.append((InFlight(run, not _may_share(fd), _process(notes)), after))
         finally:
             close(fd)
     return sorted(found, key=lambda pair: pair[0].line["started_at"])
@@ -172,7 +171,10 @@ def read_record(fd: int) -> tuple[RunLine, int] | None:
 
     Where a note is damaged, the answer's text is kept all the same.
     """
-    notes = _notes(fd)
+    return _record(_notes(fd))
+
+
+def _record(notes: list[dict[str, Any]]) -> tuple[RunLine, int] | None:
     for known in (notes, notes[:1] + [note for note in notes if "text" in note]):
         with suppress(*_UNREADABLE, DamagedError):
             intent, after = cast(RunLine, known[0]["intent"]), int(known[0]["after"])
@@ -187,9 +189,9 @@ def _notes(fd: int) -> list[dict[str, Any]]:
     return [note for note in map(_decode, raw.split(b"\n")[:-1]) if note is not None]
 
 
-def _process(fd: int) -> Process | None:
+def _process(notes: list[dict[str, Any]]) -> Process | None:
     """Return who makes the run, as far as that was written down."""
-    said = next((note["process"] for note in _notes(fd) if "process" in note), None)
+    said = next((note["process"] for note in notes if "process" in note), None)
     return cast(Process, said) if _names_process(said) else None
 
 
