@@ -1,6 +1,7 @@
 """Options that commands share, and what their values may be."""
 
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, TypeVar
 
 import click
@@ -82,6 +83,26 @@ def user_option() -> Callable[[F], F]:
     """Return the `-u` option."""
     text = "Whose sessions: they are kept apart.  [env: CLEW_USER]"
     return click.option("-u", "--user", metavar="ID", callback=not_empty, help=text)
+
+
+def one_session(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Let a command take one session, as an argument or with `-s`, and whose it is."""
+
+    @wraps(command)
+    def call(*args: Any, ref: str | None, session: str | None, **options: Any) -> Any:
+        if ref is not None and session is not None:
+            from clew.core.errors import UsageError
+
+            raise UsageError(f"two sessions: {ref} and --session {session}", hint="name one")
+        return command(*args, session=ref or session, **options)
+
+    argument = click.argument("ref", required=False, callback=not_empty)
+    return argument(session_option()(user_option()(call)))
+
+
+def all_option() -> Callable[[F], F]:
+    """Return the flag for all sessions of a user."""
+    return click.option("--all", "everything", is_flag=True, help="All sessions of this user.")
 
 
 def json_option(help_text: str = "Print JSON, an object a line.") -> Callable[[F], F]:

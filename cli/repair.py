@@ -6,7 +6,7 @@ import click
 
 from . import output
 from .app import App
-from .options import json_option, not_empty, session_option, user_option
+from .options import all_option, json_option, one_session
 from .verify import DAMAGED, session_files, tell
 
 if TYPE_CHECKING:
@@ -14,16 +14,13 @@ if TYPE_CHECKING:
 
 
 @click.command("repair", short_help="Move what is damaged out of a session's file.")
-@click.argument("ref", required=False, callback=not_empty)
-@session_option()
-@user_option()
-@click.option("--all", "everything", is_flag=True, help="All sessions of this user.")
+@one_session
+@all_option()
 @json_option("Print what was done as JSON, an object for each damaged session.")
 @click.pass_obj
 def command(
     app: App,
     *,
-    ref: str | None,
     session: str | None,
     user: str | None,
     everything: bool,
@@ -43,7 +40,7 @@ def command(
     from clew.stores.verify import verify
 
     mended = left = 0
-    for log in session_files(app, ref or session, user, everything):
+    for log in session_files(app, session, user, everything):
         done = repair(log)
         if done.moved or done.gaps:
             mended += 1

@@ -10,7 +10,7 @@ from clew.core.lines import STATUSES
 
 from . import output
 from .app import App
-from .options import COUNT_OR_ALL, SINCE, json_option, not_empty, session_option, user_option
+from .options import COUNT_OR_ALL, SINCE, json_option, one_session, user_option
 from .repair import command as repair
 from .verify import command as verify
 
@@ -97,14 +97,10 @@ def _row(summary: "SessionSummary") -> str:
 
 
 @command.command("show", short_help="Show one session.")
-@click.argument("ref", required=False, callback=not_empty)
-@session_option()
-@user_option()
+@one_session
 @json_option()
 @click.pass_obj
-def show(
-    app: App, *, ref: str | None, session: str | None, user: str | None, as_json: bool
-) -> None:
+def show(app: App, *, session: str | None, user: str | None, as_json: bool) -> None:
     """Show what is known of a session: its name, runs, tokens, cost, and where it is.
 
     \b
@@ -113,7 +109,7 @@ def show(
     """
     from clew.core.summary import summarize
 
-    log = app.choose(ref or session, app.user(user))
+    log = app.choose(session, app.user(user))
     summary = summarize(app.store, log)
     app.warn_of_problems(log)
     if as_json:
@@ -124,11 +120,9 @@ def show(
 
 
 @command.command("path", short_help="Print a session's file.")
-@click.argument("ref", required=False, callback=not_empty)
-@session_option()
-@user_option()
+@one_session
 @click.pass_obj
-def path(app: App, *, ref: str | None, session: str | None, user: str | None) -> None:
+def path(app: App, *, session: str | None, user: str | None) -> None:
     """Print the path of a session's file, for jq and other tools.
 
     \b
@@ -137,7 +131,7 @@ def path(app: App, *, ref: str | None, session: str | None, user: str | None) ->
     """
     from clew.core.errors import UsageError
 
-    log = app.choose(ref or session, app.user(user))
+    log = app.choose(session, app.user(user))
     if not app.store.keeps:
         raise UsageError("this store has no files")
     output.result(log.location + "\n")

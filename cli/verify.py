@@ -9,7 +9,7 @@ from clew.core.errors import UsageError
 
 from . import output
 from .app import App
-from .options import json_option, not_empty, session_option, user_option
+from .options import all_option, json_option, one_session
 
 if TYPE_CHECKING:
     from clew.core.store import Problem
@@ -19,16 +19,13 @@ DAMAGED = 65
 
 
 @click.command("verify", short_help="Check sessions for damage.")
-@click.argument("ref", required=False, callback=not_empty)
-@session_option()
-@user_option()
-@click.option("--all", "everything", is_flag=True, help="All sessions of this user.")
+@one_session
+@all_option()
 @json_option("Print what is wrong as JSON, an object a line.")
 @click.pass_obj
 def command(
     app: App,
     *,
-    ref: str | None,
     session: str | None,
     user: str | None,
     everything: bool,
@@ -47,7 +44,7 @@ def command(
     from clew.stores.verify import verify
 
     sessions = problems = 0
-    for log in session_files(app, ref or session, user, everything):
+    for log in session_files(app, session, user, everything):
         sessions += 1
         for problem in verify(log):
             problems += 1

@@ -317,3 +317,10 @@ def test_the_session_used_last_in_this_terminal_goes_before_the_last_one_anywher
     in_terminal(clew, script)
     assert (tmp_path / "why").read_text() == "clew: session here (last used in this terminal)\n"
     assert "session elsewhere (last used)" in clew("state").err
+
+
+@pytest.mark.parametrize("name", ["show", "path", "verify", "repair"])
+def test_two_sessions_where_one_is_meant_are_refused(three: Clew, name: str) -> None:
+    done = three("sessions", name, "a", "-s", "b", code=2)
+    assert done.out == ""
+    assert done.err.startswith("clew: two sessions: a and --session b\n")
