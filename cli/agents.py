@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from clew.core.agent import Agent
 
 
-@click.group("agents", short_help="List, show and check agents' definitions.")
+@click.group("agents")
 def command() -> None:
     """Look at agents: definitions in YAML that `clew run -a NAME` runs.
 

@@ -21,7 +21,7 @@ _WAIT_SECONDS = 10.0
 _LOOK_SECONDS = 0.05
 
 
-@click.command("cancel", short_help="Stop a run that is under way.")
+@click.command("cancel")
 @click.argument("run", metavar="[RUN]", required=False, callback=not_empty)
 @session_option()
 @user_option()

@@ -36,7 +36,6 @@ class _Group(click.Group):
     "config",
     cls=_Group,
     invoke_without_command=True,
-    short_help="Show settings; trust a folder's.",
 )
 @json_option()
 @click.pass_context

@@ -27,9 +27,7 @@ class ContinueOptions(RunOptions):
     result: tuple[tuple[str, str], ...]
 
 
-@click.command(
-    "continue", cls=OptionalValue, short_help="Go on with a session, its history included."
-)
+@click.command("continue", cls=OptionalValue)
 @session_option()
 @click.option(
     "--resume",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from clew.stores.health import Finding
 
 
-@click.command("doctor", short_help="Check that clew works here.")
+@click.command("doctor")
 @click.option("-m", "--model", metavar="NAME", help="The model to look for (default: yours).")
 @json_option("Print what was found as JSON, an object a check.")
 @click.pass_obj

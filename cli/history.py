@@ -19,7 +19,7 @@ from .options import COUNT_OR_ALL, SINCE, json_option, session_option, user_opti
 _DEFAULT_COUNT = 10
 
 
-@click.command("history", short_help="Show what was said in a session.")
+@click.command("history")
 @session_option()
 @user_option()
 @click.option("-n", "--count", metavar="N|all", help="How many of the newest runs (default 10).")

@@ -17,20 +17,21 @@ from . import output
 from .app import App
 
 _COMMANDS = {
-    "run": "run",
-    "continue": "continue_",
-    "history": "history",
-    "state": "state",
-    "sessions": "sessions",
-    "cancel": "cancel",
-    "metrics": "metrics",
-    "agents": "agents",
-    "tools": "tools",
-    "models": "models",
-    "config": "config",
-    "schema": "schema",
-    "doctor": "doctor",
+    "run": ("run", "Ask a model, in a new session or a named one."),
+    "continue": ("continue_", "Go on with a session, its history included."),
+    "history": ("history", "Show what was said in a session."),
+    "state": ("state", "Read and change a session's state."),
+    "sessions": ("sessions", "List, show, find, name, check and repair sessions."),
+    "cancel": ("cancel", "Stop a run that is under way."),
+    "metrics": ("metrics", "Show tokens, cost and time."),
+    "agents": ("agents", "List, show and check agents' definitions."),
+    "tools": ("tools", "List, show and try tools."),
+    "models": ("models", "List models; install the embedded one."),
+    "config": ("config", "Show settings; trust a folder's."),
+    "schema": ("schema", "Print the JSON Schema of lines or events."),
+    "doctor": ("doctor", "Check that clew works here."),
 }
+"""Each command's module, and what the list of all commands says of it."""
 
 
 class LazyGroup(click.Group):
@@ -44,9 +45,14 @@ class LazyGroup(click.Group):
         """Return a command, or None if there is no such one."""
         if cmd_name not in _COMMANDS:
             return None
-        module = import_module(f".{_COMMANDS[cmd_name]}", __package__)
+        module = import_module(f".{_COMMANDS[cmd_name][0]}", __package__)
         command: click.Command = module.command
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the commands, without loading any."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

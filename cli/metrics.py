@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from clew.core.store import SessionLog
 
 
-@click.command("metrics", short_help="Show tokens, cost and time.")
+@click.command("metrics")
 @session_option()
 @user_option()
 @click.option("--all", "everything", is_flag=True, help="All sessions of this user.")

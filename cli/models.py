@@ -14,7 +14,7 @@ from .app import App
 from .options import json_option
 
 
-@click.group("models", no_args_is_help=False, short_help="List models; install the embedded one.")
+@click.group("models", no_args_is_help=False)
 def command() -> None:
     """List the models that can be named, and fetch the weights of the embedded one.
 

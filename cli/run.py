@@ -11,7 +11,7 @@ from .options import session_option
 from .run_options import RunOptions, run_options
 
 
-@click.command("run", short_help="Ask a model, in a new session or a named one.")
+@click.command("run")
 @session_option("Run in this session (an id or @NAME); it is created if it does not exist.")
 @run_options
 @click.pass_obj

@@ -5,7 +5,7 @@ import click
 from . import output
 
 
-@click.command("schema", short_help="Print the JSON Schema of lines or events.")
+@click.command("schema")
 @click.argument("what", type=click.Choice(["line", "event"]))
 def command(*, what: str) -> None:
     """Print the JSON Schema of a session file's lines, or of the events of -o stream-json.

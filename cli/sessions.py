@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 @click.group(
     "sessions",
     no_args_is_help=False,
-    short_help="List, show, find, name, check and repair sessions.",
 )
 def command() -> None:
     """List sessions, look at one, find its file, give it a name.

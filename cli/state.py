@@ -34,7 +34,6 @@ class _StateGroup(click.Group):
     "state",
     cls=_StateGroup,
     invoke_without_command=True,
-    short_help="Read and change a session's state.",
 )
 @where
 @json_option("Print {session_id, seq, session_state}.")

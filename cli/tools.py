@@ -35,7 +35,7 @@ def _sources(function: F) -> F:
     return agent(tool(function))
 
 
-@click.group("tools", short_help="List, show and try tools.")
+@click.group("tools")
 def command() -> None:
     """Look at the tools that an agent has, or that -t names, and try one by hand.
 

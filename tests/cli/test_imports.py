@@ -44,6 +44,11 @@ def test_help_loads_nothing_heavy(clew: Clew, arguments: tuple[str, ...]) -> Non
     assert loaded(clew, *arguments) & (HEAVY | {"clew.core.agent", "clew.stores"}) == set()
 
 
+def test_the_list_of_commands_loads_none_of_them(clew: Clew) -> None:
+    needed = loaded(clew, "--version")
+    assert {name for name in loaded(clew, "--help") - needed if name.startswith("clew.")} == set()
+
+
 @pytest.fixture(scope="module")
 def session(tmp_path_factory: pytest.TempPathFactory) -> Clew:
     """A world with a session `s` that has a line of each type."""
