@@ -1,7 +1,6 @@
 """`clew agents`: which agents there are, what they are, whether their files are right."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,17 +8,7 @@ import yaml
 from jsonschema.validators import validator_for
 
 from tests.conftest import Clew
-
-
-def define(clew: Clew, text: str, name: str = "helper") -> Path:
-    """Write an agent of the user's own, and return its file."""
-    return write(clew.config / "agents" / f"{name}.yaml", text)
-
-
-def write(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
+from tests.defined import define, write
 
 
 def test_every_agent_is_listed_once_with_its_description_and_file(clew: Clew) -> None:

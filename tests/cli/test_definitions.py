@@ -1,29 +1,13 @@
 """`-a`: runs of agents that are defined in a file, or by a Python object."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.conftest import Clew
+from tests.defined import define, plant, write
 from tests.provider import Provider
-
-
-def define(clew: Clew, text: str, name: str = "helper") -> Path:
-    """Write an agent of the user's own, and return its file."""
-    return write(clew.config / "agents" / f"{name}.yaml", text)
-
-
-def write(path: Path, text: str) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(text)
-    return path
-
-
-def plant(clew: Clew, text: str, name: str = "helper") -> Path:
-    """Write an agent of the folder."""
-    return write(clew.cwd / ".clew" / "agents" / f"{name}.yaml", text)
 
 
 def said(line: Any) -> list[str]:
