@@ -4,9 +4,7 @@ import os
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from clew.core.errors import UsageError
-
-from . import output
+from . import nesting, output
 from .settings import Settings
 
 if TYPE_CHECKING:
@@ -50,20 +48,15 @@ class App:
         from clew.core.text import storable
 
         user = ids.user_id(storable(str(self.settings.value("user", flag))))
-        own = os.environ.get("CLEW_USER")
-        if os.environ.get("CLEW_RUN") and own and user != own:
-            raise UsageError(
-                f"this command was started by a run of user {own!r}: it may not be {user!r}"
-            )
+        nesting.refuse_other_user(user)
         return user
 
     @property
     def environment(self) -> dict[str, str]:
         """What a command that a run starts needs to find the same sessions."""
         store = self.settings.value("store")
-        return {"CLEW_HOME": os.path.abspath(self.home)} | (
-            {"CLEW_STORE": str(store)} if store else {}
-        )
+        named = {"CLEW_STORE": str(store)} if store else {}
+        return {"CLEW_HOME": os.path.abspath(self.home)} | named | nesting.environment()
 
     def note(self, text: str) -> None:
         """Tell people something, unless they want quiet."""

@@ -1,6 +1,5 @@
 """What `run` and `continue` share: from options to a run."""
 
-import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -11,6 +10,7 @@ from .app import App
 from .approve import decider
 from .building import Built, Target, build, text_or_file
 from .live import JsonLive, TextLive
+from .nesting import refuse_to_wait
 from .prompt import read_prompt, read_stdin
 from .run_options import RunOptions
 from .show import check_output, say_what_was_found, show, show_stopped
@@ -29,7 +29,8 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
     check_output(app, options)
     built = build(app, target, options)
     policy = _history(target, options, built.agent)
-    _refuse_own_session(target, on=policy.on)
+    if target.serial or target.resume is not None or policy.on:
+        refuse_to_wait(target.session_id)
     prompt = _prompt(app, target, options)
     if not prompt.strip() and target.resume is None and not options["files"]:
         raise UsageError("there is no prompt", hint='say what to send: clew run "…", or pipe it in')
@@ -52,16 +53,6 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
         app.note(f"session {result.session_id}")
     say_what_was_found(app, result)
     return show(app, result, live, options)
-
-
-def _refuse_own_session(target: Target, *, on: bool) -> None:
-    """A command that a run started would wait for that run, which waits for the command."""
-    inside = os.environ.get("CLEW_RUN") and os.environ.get("CLEW_SESSION") == target.session_id
-    if inside and (target.serial or target.resume is not None or on):
-        raise UsageError(
-            f"this command was started by a run of session {target.session_id}, which waits for it",
-            hint="change the session's state, or run in another session",
-        )
 
 
 def _prompt(app: App, target: Target, options: RunOptions) -> str:

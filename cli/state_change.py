@@ -1,6 +1,5 @@
 """The commands of `clew state` that change the state: each writes one line, or none."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +9,7 @@ from clew.core.errors import UsageError
 from clew.core.lines import State
 from clew.core.store import SessionLog
 
-from . import output
+from . import nesting, output
 from .app import App
 from .options import F, json_option, session_option, user_option
 from .prompt import read_stdin
@@ -72,7 +71,7 @@ def _change(
     log, name = _created(app, ref, owner) if create else (app.choose(ref, owner), None)
     for run in log.recover():
         output.note(f"run {run['run_id']} had died and was stored as INTERRUPTED")
-    by = os.environ.get("CLEW_RUN") or None
+    by = nesting.caller()
     line = log.append(state_draft(change, by=by, only_if=if_seq, create=create))
     if name is not None:  # only now: a change that fails makes no session
         app.store.rename(log.session_id, owner, name)

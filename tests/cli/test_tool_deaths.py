@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -12,7 +13,18 @@ from typing import Any
 import pytest
 
 from tests.conftest import Clew, eventually
-from tests.toolcalls import Json, alive, call, calling, command, ends, needs_proc, results, script
+from tests.toolcalls import (
+    Json,
+    alive,
+    call,
+    calling,
+    command,
+    ends,
+    needs_proc,
+    record,
+    results,
+    script,
+)
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 MAY_HAVE = "while this tool ran: it may have done its work, and was not called again"
@@ -232,6 +244,16 @@ def test_a_command_cannot_go_on_with_the_session_that_waits_for_it(clew: Clew, i
     tool = script(f"{inside} 2>&1; echo $?")
     run = ("run", "-q", "-m", model, "-s", "s", "--name", "n", "-t", tool, "--json", "go")
     told = results(clew(*run).json)[0]
+    assert "this command was started by a run of session s, which waits for it" in told
+    assert told.endswith("\n2")
+
+
+def test_nor_with_one_that_waits_for_the_run_that_started_it(clew: Clew) -> None:
+    outer, inner = calling(clew, [call("t")]), record(clew.cwd / "inner.jsonl", [call("t")])
+    back = script("clew continue --no-stdin -s s back 2>&1; echo $?")
+    across = f"clew run -q --no-stdin -m {inner} -s other -t {shlex.quote(back)} --json go"
+    run = ("run", "-q", "-m", outer, "-s", "s", "-t", script(across), "--json", "go")
+    told = results(json.loads(results(clew(*run).json)[0]))[0]
     assert "this command was started by a run of session s, which waits for it" in told
     assert told.endswith("\n2")
 
