@@ -7,7 +7,7 @@ from typing import Protocol
 from . import ids
 from .approvals import Answers
 from .attachments import Attachment, load
-from .chain import Chain, follow, going_on, same_question
+from .chain import Chain, follow, going_on, gone_on_with, same_question
 from .clock import new_id, new_run_id
 from .errors import ConflictError, UsageError
 from .exchange import refuse_unpriced
@@ -72,10 +72,10 @@ def _once(what: Runnable, asked: Asked, log: SessionLog, how: Invocation, after:
         return _in_turn(what, asked, log, how)
     same_question(
         earlier.first,
+        before=gone_on_with(log, earlier.first, how.resume),
         input_text=asked.input,
         files=[item.record for item in asked.files],
         what=(what.kind, what.name, how.source, how.params or None),
-        resumes=how.resume,
     )
     if earlier.done:
         return RunOutput(earlier.tip, repeated=True)

@@ -123,28 +123,49 @@ def waiting(log: SessionLog) -> str | None:
     return last["run_id"] if last is not None and last["status"] == "PAUSED" else None
 
 
+def gone_on_with(log: SessionLog, run: RunLine, resume: str | None) -> RunLine | None:
+    """Return what `run` goes on with, if that is the run `resume`, or one that went on with it."""
+    before = found = _find(log, run["resumes"])
+    while found is not None and found["run_id"] != resume:
+        found = _find(log, found["resumes"])
+    return before if found is not None else None
+
+
+def _find(log: SessionLog, run_id: str | None) -> RunLine | None:
+    chain = follow(log, run_id) if run_id is not None else None
+    return chain.first if chain is not None else None
+
+
+def whole_input(before: RunLine | None, text: str) -> str:
+    """Return the input of a run that goes on with the one `before`, if with any."""
+    if before is None:
+        return text
+    return "\n\n".join(filter(None, (before["input"], text)))
+
+
 def same_question(
     run: RunLine,
     *,
+    before: RunLine | None,
     input_text: str,
     files: list[FileRecord],
     what: tuple[Any, ...],
-    resumes: str | None,
 ) -> None:
     """Raise ConflictError unless `run` was asked just this: input, files, and what was run.
 
-    `what` is kind, name, definition and params. One that `resumes` another and says nothing more
-    has the other's input and files.
+    `what` is kind, name, definition and params; `before` is what the run was to go on with.
     """
-    hashes = [item["sha256"] for item in run.get("files", [])]
     options = run.get("options") or {}
     ran = (run.get("kind", "agent"), run.get("name"), options.get("agent"), options.get("param"))
-    asked = (run["input"], hashes)
-    said = (input_text, [item["sha256"] for item in files])
-    if resumes is not None and resumes == run["resumes"] and said == ("", []):
-        said = asked
+    asked = (run["input"], _hashes(run.get("files", [])))
+    earlier = [] if before is None else before["files"]
+    said = (whole_input(before, input_text), _hashes([*earlier, *files]))
     if (asked, ran) != (said, what):
         raise ConflictError(
             f"run id {run['run_id']!r} is taken by a run with another input",
             hint="choose another --run-id, or repeat the first call exactly",
         )
+
+
+def _hashes(files: list[FileRecord]) -> list[str]:
+    return [item["sha256"] for item in files]

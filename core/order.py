@@ -7,6 +7,7 @@ from typing import Any
 from .answer_schema import instruction
 from .approvals import Decide, Settlement, pause
 from .attachments import Attachment, with_attachments
+from .chain import whole_input
 from .exchange import Limits
 from .history import History, HistoryPolicy, choose
 from .lines import RunLine, State
@@ -51,6 +52,11 @@ class Order:
     agent: str | None = None
     """Where the definition is: the run's line tells it, as it tells which params were given."""
     given_params: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def whole_input(self) -> str:
+        """The run's input; of one that goes on with another, the other's too."""
+        return whole_input(self.resumes, self.input)
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,7 @@ def first_request(order: Order, planned: Plan) -> ModelRequest:
     """Return what goes to the model first."""
     return ModelRequest(
         messages=planned.messages,
-        input=whole_input(order),
+        input=order.whole_input,
         options=order.model_options,
         max_tokens=order.limits.answer_tokens,
         tools=[for_model(_filled(tool.spec, order, planned)) for tool in order.tools],
@@ -128,10 +134,3 @@ def _filled(spec: ToolSpec, order: Order, planned: Plan) -> ToolSpec:
         return spec
     description = order.instructions.fill(spec.description, planned.state)
     return replace(spec, description=description)
-
-
-def whole_input(order: Order) -> str:
-    """Return the run's input; of one that goes on with another, the other's too."""
-    if order.resumes is None:
-        return order.input
-    return "\n\n".join(text for text in (order.resumes["input"], order.input) if text)

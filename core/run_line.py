@@ -9,7 +9,7 @@ from .errors import ClewError
 from .flight import interruption, without_details
 from .lines import RunLine, Status
 from .messages import assistant
-from .order import Order, Plan, whole_input
+from .order import Order, Plan
 from .session import Draft, seal
 from .store import SessionLog
 from .text import storable
@@ -34,7 +34,7 @@ def intent_line(order: Order, planned: Plan, log: SessionLog) -> RunLine:
         "status": "INTERRUPTED",
         "exit_code": error.exit_code,
         "started_at": now(),
-        "input": whole_input(order),
+        "input": order.whole_input,
         "files": [*(order.resumes["files"] if order.resumes else []), *files],
         "content": "",
         "data": None,

@@ -105,6 +105,31 @@ def test_a_failed_call_goes_on_with_the_same_command(clew: Clew, model: str) -> 
     assert len(clew.stored("r")) == 2
 
 
+@pytest.mark.parametrize("ref", ["--resume", "--resume=r"])
+def test_going_on_with_more_to_say_is_done_once(clew: Clew, ref: str) -> None:
+    model = clew.recording(("one\n\nmore", "done"))
+    run = ("run", "-q", "-s", "s", "-m", model, "--run-id")
+    clew(*run, "r", "one", code=3)
+    go_on = ("continue", "-q", "-s", "s", ref, "--run-id", "x", "--json")
+    line = clew(*go_on, "more").json
+    assert (line["resumes"], line["input"]) == ("r", "one\n\nmore")
+    assert clew(*go_on, "more").json == line
+    clew(*go_on, "less", code=7)
+    clew(*run, "other", "one", code=3)
+    clew("continue", "-q", "-s", "s", "--resume=other", "--run-id", "x", "more", code=7)
+    assert len(clew.stored("s")) == 3
+
+
+def test_going_on_with_the_run_that_went_on_with_another_is_done_once(clew: Clew) -> None:
+    model = clew.recording(("one\n\nmore", "done"))
+    clew("run", "-q", "-s", "s", "-m", model, "--run-id", "r", "one", code=3)
+    clew("continue", "-q", "-s", "s", "--resume", "--run-id", "again", code=3)
+    go_on = ("continue", "-q", "-s", "s", "--resume=r", "--run-id", "x", "--json", "more")
+    line = clew(*go_on).json
+    assert line["resumes"] == "again"
+    assert clew(*go_on).json == line
+
+
 def test_a_state_given_with_the_first_call_is_not_merged_again(clew: Clew, model: str) -> None:
     call = ["run", "-m", model, "--run-id", "r", "--state", '{"n": 1}', "hi"]
     clew(*call)
