@@ -102,6 +102,7 @@ def _fields(agent: "Agent") -> dict[str, Any]:
         "system": agent.system,
         "instructions": agent.instructions,
         "tools": [_tool(tool) for tool in agent.offered],
+        "tool_call_limit": agent.tool_call_limit,
         "session_state": agent.session_state,
         "add_session_state_to_context": agent.add_session_state_to_context,
         "enable_agentic_state": agent.enable_agentic_state,

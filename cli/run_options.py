@@ -171,7 +171,10 @@ _RUN_OPTIONS = (
         "--color", type=click.Choice(["auto", "always", "never"]), help="Colour on stderr."
     ),
     click.option(
-        "--max-turns", metavar="N", type=POSITIVE, help="Stop after N requests to the model."
+        "--max-turns",
+        metavar="N",
+        type=POSITIVE,
+        help="Stop after N requests to the model (default 50).",
     ),
     click.option(
         "--max-cost", metavar="USD", type=click.FloatRange(min=0), help="Stop at this cost."

@@ -34,6 +34,7 @@ class Agent:
     one of `params` (a name and its default, None where it has to be given), else for the state's.
     `session_state` is what a new session starts with. `add_history_to_context` sends the session's
     earlier completed turns, `num_history_runs` and `num_history_messages` at most so many.
+    `tool_call_limit` is how many calls of `tools` a run makes: the model is told of more.
     `input_schema` is a JSON Schema for the prompt, `output_schema` one for the answer.
     """
 
@@ -51,6 +52,7 @@ class Agent:
     input_schema: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None
     tools: Sequence[Tool | Callable[..., Any]] = ()
+    tool_call_limit: int | None = None
     params: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     limits: Limits = Limits()
@@ -134,6 +136,7 @@ class Agent:
             metadata=storable_value(self.metadata, "metadata") | how.metadata,
             name=self.name,
             tools=self.offered,
+            tool_call_limit=self.tool_call_limit,
             decide=how.decide,
             process=how.process,
             environment=how.environment | self._names(asked, log, how),

@@ -125,6 +125,8 @@ class AgentDefinition(BaseModel):
     """What the model is told to do, after `system`: a text, or a list of points. {key} as there."""
     tools: list[_ToolEntry] = []
     """Tools as --tool takes them (a file is looked for beside this one), or defined here."""
+    tool_call_limit: Annotated[int, Field(ge=0)] | None = None
+    """How many tool calls a run makes; of further ones the model is told that they are not made."""
     session_state: dict[str, Any] = {}
     """The state that a new session starts with."""
     add_session_state_to_context: bool = False
@@ -257,6 +259,7 @@ class _Building:
             input_schema=self._schema("input_schema", definition.input_schema),
             output_schema=self._schema("output_schema", definition.output_schema),
             tools=self._tools(definition),
+            tool_call_limit=definition.tool_call_limit,
             params=params,
             options={name: self._option(name, v) for name, v in definition.options.items()},
             limits=definition.limits.limits(),

@@ -16,6 +16,7 @@ from .text import storable
 from .usage import Call, Usage, estimate_tokens, no_usage
 
 _REPEATS = 2
+_MOST_TURNS = 50
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
 _BYTES_PER_TOKEN = 4
@@ -26,8 +27,8 @@ class Limits:
     """What a run may use. Reaching a limit ends the run with LimitReached; None is no limit.
 
     `seconds` is for the whole run, `tokens` and `cost` (US dollars) for all its requests, `turns`
-    is how many there may be, `answer_tokens` for one answer, `retries` for requests that failed in
-    a way that may pass (2 where nobody says).
+    is how many there may be (50 where nobody says), `answer_tokens` for one answer, `retries` for
+    requests that failed in a way that may pass (2 where nobody says).
     """
 
     seconds: float | None = None
@@ -41,6 +42,11 @@ class Limits:
     def repeats(self) -> int:
         """How often a failed request is sent again."""
         return _REPEATS if self.retries is None else self.retries
+
+    @property
+    def most_turns(self) -> int:
+        """How often the model may be asked: never for ever, for each turn is paid for."""
+        return _MOST_TURNS if self.turns is None else self.turns
 
 
 @dataclass

@@ -40,6 +40,7 @@ class Order:
     name: str | None = None
     resumes: RunLine | None = None
     tools: tuple[Tool, ...] = ()
+    tool_call_limit: int | None = None
     decide: Decide = pause
     settled: dict[str, Settlement] = field(default_factory=dict)
     """What was decided about open calls of the run that this one goes on with."""

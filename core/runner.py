@@ -61,6 +61,7 @@ def perform(
         announcer=announcer,
         state=RunState(planned.tip, order.change),
         decide=order.decide,
+        tool_call_limit=order.tool_call_limit,
         **prepared,
     )
     stop: BaseException | None = None

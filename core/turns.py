@@ -64,12 +64,14 @@ class Turns:
     decide: Decide
     settled: dict[str, Settlement]
     waiting: dict[str, Requirement]
+    tool_call_limit: int | None = None
     said: list[Message] = field(default_factory=list)
     tools: list[ToolRecord] = field(default_factory=list)
     requirements: list[Requirement] = field(default_factory=list)
     _begun: set[str] = field(default_factory=set)
     _done: dict[str, ToolRecord] = field(default_factory=dict)
     _taken: int = 0
+    _made: int = 0
 
     def go(self, request: ModelRequest, waiting: Sequence[ToolCall] = ()) -> bool:
         """Ask until there is an answer; False if the run has to pause for somebody.
@@ -100,8 +102,8 @@ class Turns:
             self._end(self._done.get(call["id"]) or unended(call, self._begun, "the run ended"))
 
     def _take_turn(self) -> None:
-        most = self.exchange.limits.turns
-        if most is not None and self._taken >= most:
+        most = self.exchange.limits.most_turns
+        if self._taken >= most:
             raise LimitReached(f"the limit of {most} turns was reached", hint="--max-turns sets it")
         self._taken += 1
 
@@ -144,6 +146,8 @@ class Turns:
             raise ToolError(f"there is no tool {name!r}; the tools are: {known}")
         spec, arguments = tool.spec, arguments_of(call)
         check_arguments(for_model(spec)["function"]["parameters"], arguments)
+        if left is None:
+            self._count()
         # What a call waits for was said when it was made: the tool may have changed since.
         requirement = left or requirement_of(spec, call["id"], arguments)
         if requirement is None:
@@ -156,6 +160,13 @@ class Turns:
             return self._stand_in(call, requirement, settlement)
         self._decided(requirement, settlement)
         return _Ready(call, tool, arguments | dict(settlement.values))
+
+    def _count(self) -> None:
+        """Count a call that can be made; raise ToolError if it is one too many."""
+        most = self.tool_call_limit
+        if most is not None and self._made >= most:
+            raise ToolError(f"the limit of {most} tool calls was reached: answer without this one")
+        self._made += 1
 
     def _stand_in(
         self, call: ToolCall, requirement: Requirement, settlement: Settlement

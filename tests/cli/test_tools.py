@@ -7,6 +7,7 @@ import shlex
 import pytest
 
 from tests.conftest import Clew
+from tests.defined import define
 from tests.toolcalls import (
     alive,
     call,
@@ -280,6 +281,34 @@ def test_a_model_that_calls_tools_for_ever_is_stopped_and_the_work_is_kept(clew:
     assert (line["status"], line["exit_code"], line["error"]["kind"]) == ("ERROR", 5, "limit")
     assert line["metrics"]["requests"] == 3
     assert "--max-turns" in done.err
+
+
+def test_nobody_has_to_set_a_limit_for_that(clew: Clew) -> None:
+    model = calling(clew, *[[call("t")] for _ in range(60)])
+    run = ("run", "-m", model, "-t", command("true"), "--json", "go")
+    assert clew(*run, code=5).json["metrics"]["requests"] == 50
+
+
+def test_calls_beyond_an_agent_s_limit_are_not_made_and_the_model_is_told(clew: Clew) -> None:
+    model = calling(clew, [call("t", "c1"), raw_call("t", "{", "c2"), call("t", "c3")], [call("t")])
+    define(clew, f"model: {model}\ntool_call_limit: 1\ntools: [{script('echo x >> made')}]")
+    line = clew("run", "-q", "-a", "helper", "--json", "go").json
+    beyond = "the limit of 1 tool calls was reached: answer without this one"
+    assert results(line)[0] == ""
+    assert results(line)[1].startswith("the arguments are not JSON")
+    assert results(line)[2:] == [beyond, beyond]
+    assert (clew.cwd / "made").read_text() == "x\n"
+    assert (line["status"], line["content"]) == ("COMPLETED", "done")
+
+
+def test_nobody_is_asked_about_calls_beyond_the_limit(clew: Clew) -> None:
+    model = calling(clew, [call("t", "c1"), call("t", "c2")])
+    tool = command("echo", "yes", requires_confirmation=True)
+    define(clew, f"model: {model}\ntool_call_limit: 1\ntools: [{tool}]")
+    line = clew("run", "-q", "-a", "helper", "-s", "s", "--json", "go", code=6).json
+    assert [one["tool_call_id"] for one in line["requirements"]] == ["c1"]
+    line = clew("continue", "-q", "-s", "s", "--confirm", "--json").json
+    assert [tool["result"] for tool in line["tools"]] == ["yes"]
 
 
 def test_calls_of_one_answer_run_at_once_and_are_recorded_in_their_order(clew: Clew) -> None:
