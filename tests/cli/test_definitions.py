@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import Clew
 from tests.defined import define, plant, write
 from tests.provider import Provider
+from tests.stuck import stuck
 
 
 def said(line: Any) -> list[str]:
@@ -361,6 +362,19 @@ def test_a_first_run_that_fails_keeps_the_defaults(clew: Clew, model: str) -> No
     define(clew, f"model: {model}\nsession_state: {{a: 1}}")
     clew("run", "-a", "helper", "-s", "s", "unheard of", code=3)
     assert clew.stored("s")[0]["session_state"] == {"a": 1}
+
+
+def test_a_run_that_begins_with_a_new_session_and_ends_second_brings_no_defaults(
+    clew: Clew, model: str
+) -> None:
+    define(clew, f"model: {model}\nsession_state: {{a: 1, b: 1}}")
+    with stuck(clew, "run", "-q", "-a", "helper", "-s", "s") as process:
+        clew("run", "-q", "-a", "helper", "-s", "s", "hi")
+        clew("state", "-s", "s", "set", "a:=2")
+        clew("state", "-s", "s", "unset", "b")
+        process.communicate()
+    assert [line["session_state"] for line in clew.stored("s")][-1] == {"a": 2}
+    clew("sessions", "verify", "-s", "s")
 
 
 def test_the_state_is_shown_to_the_model_where_the_definition_says_so(
