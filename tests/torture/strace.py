@@ -18,7 +18,7 @@ import pytest
 
 from tests.conftest import CLEW, Clew, Result
 
-_CALL = re.compile(r"\d+ +(\w+)\((.*)")
+_CALL = re.compile(r"(\d+) +(\w+)\((.*)")
 _ALL = "%file,%desc"
 LAST = "exit_group"
 
@@ -54,15 +54,15 @@ def _missing() -> str:
 def points(clew: Clew, *arguments: str) -> list[Point]:
     """Run to the end, and return the calls that touched the home, in order."""
     trace = _trace(clew, ("-e", f"trace={_ALL},{LAST}"), arguments, code=0)
-    counts: Counter[str] = Counter()
+    counts: Counter[tuple[str, str]] = Counter()
     found = []
     for call in map(_CALL.match, trace.splitlines()):
         if call is None:
             continue
-        name, text = call.groups()
-        counts[name] += 1
+        thread, name, text = call.groups()
+        counts[thread, name] += 1
         if str(clew.home) in text or name == LAST:
-            found.append(Point(name, counts[name], text.replace(str(clew.home), "HOME")))
+            found.append(Point(name, counts[thread, name], text.replace(str(clew.home), "HOME")))
     return found
 
 

@@ -4,19 +4,17 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from tests.conftest import Clew, Result
+from tests.conftest import Result
 from tests.torture.checker import check
 from tests.torture.conftest import Figure
 from tests.torture.strace import LAST, Point, faulty, points, require_strace, sticky
+from tests.torture.world import ANSWER, Judge, World, judged, points_of
 
-ANSWER = "the whole answer"
 SAME = ("-q", "-s", "s", "--run-id", "it", "--json", "hi")
 RUN = ("run", *SAME)
 CONTINUE = ("continue", *SAME)
@@ -43,40 +41,6 @@ STICKY = [
     ("pread64", "EIO"),
 ]
 PATH = re.compile(r'HOME[^">]*')
-
-
-class World(Clew):
-    """A home that can be put back to how it was."""
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(folder)
-        self.env["CLEW_MODEL"] = self.recording(("hi", ANSWER))
-        self.path = self.session_file("s")
-
-    def keep(self) -> None:
-        if self.home.exists():
-            shutil.copytree(self.home, self.home.with_name("kept"))
-
-    def again(self) -> None:
-        shutil.rmtree(self.home, ignore_errors=True)
-        kept = self.home.with_name("kept")
-        if kept.exists():
-            shutil.copytree(kept, self.home)
-
-    def copy(self, folder: Path) -> "World":
-        """A second world that begins as this one does."""
-        other = World(folder)
-        if self.home.exists():
-            shutil.copytree(self.home, other.home)
-        other.keep()
-        return other
-
-    def stored_run(self, run: str) -> Any:
-        """The one line of a run, None if there is none."""
-        lines = self.path.read_bytes().split(b"\n")[:-1] if self.path.exists() else []
-        found = [one for one in map(json.loads, lines) if one.get("run_id") == run]
-        assert len(found) < 2, f"{run} is doubled"
-        return found[0] if found else None
 
 
 def empty(_: World) -> None:
@@ -140,7 +104,6 @@ CASES = [
     Case(whole_dead, RUN),
 ]
 every_case = pytest.mark.parametrize("case", CASES, ids=str)
-Judge = Callable[[World, Point, str], str | None]
 
 
 @pytest.fixture
@@ -152,31 +115,7 @@ def world(tmp_path: Path) -> World:
 def begun(world: World, case: Case) -> list[Point]:
     """Bring the world to where the case begins; return the points of its run."""
     case.before(world)
-    world.keep()
-    points(world, *case.run)  # what Python compiles, it compiles now
-    world.again()
-    found = points(world, *case.run)
-    world.again()
-    return found
-
-
-def judged(
-    world: World, faults: list[tuple[Point, str]], judge: Callable[[World, Point, str], str | None]
-) -> list[str]:
-    """Judge all faults, two at a time, each in a world of its own; return what went wrong."""
-    folder = world.cwd.parent.parent
-    worlds = [world, world.copy(folder / "second")]
-
-    def each(number: int) -> list[str]:
-        wrong = []
-        for point, fault in faults[number :: len(worlds)]:
-            worlds[number].again()
-            found = judge(worlds[number], point, fault)
-            wrong += [f"{fault} at {point}: {found}"] if found else []
-        return wrong
-
-    with ThreadPoolExecutor(len(worlds)) as pool:
-        return [one for wrong in pool.map(each, range(len(worlds))) for one in wrong]
+    return points_of(world, *case.run)
 
 
 def after(world: World, case: Case, ended: Result) -> str | None:
