@@ -202,7 +202,7 @@ _RUN_OPTIONS = (
         help="Wait so long for a busy session (default 10m).",
     ),
     click.option(
-        "--no-wait", "wait", flag_value=0.0, type=float, help="Do not wait for a busy session."
+        "--no-wait", "wait", flag_value=0.0, type=DURATION, help="Do not wait for a busy session."
     ),
     click.option("--no-stdin", is_flag=True, help="Leave standard input alone."),
     click.option("--no-store", is_flag=True, help="Keep nothing on disk."),

@@ -373,6 +373,14 @@ def test_wait_says_after_a_second_who_has_the_session_and_gives_up(clew: Clew, m
     assert "waiting: " in result.err and "is busy" in result.err
 
 
+@pytest.mark.parametrize("option", ["--wait", "--timeout"])
+@pytest.mark.parametrize("duration", ["90", "90s", "10m", "2h", "7d"])
+def test_a_duration_is_seconds_or_has_a_unit(
+    clew: Clew, model: str, option: str, duration: str
+) -> None:
+    assert clew("run", "-q", "-m", model, option, duration, "hi").out == "hello\n"
+
+
 def test_a_waiting_continue_goes_on_when_the_turn_is_free(clew: Clew, model: str) -> None:
     clew("run", "-m", model, "-s", "s", "one")
     with holding_the_turn(clew):
