@@ -1,6 +1,7 @@
 """The `clew` command: which commands there are, and the one place where errors end."""
 
 import errno
+import re
 import signal
 import traceback
 from collections.abc import Sequence
@@ -168,9 +169,10 @@ def _wants_json(arguments: Sequence[str]) -> str | None:
             break
         if word == "--json":
             wanted = "json"
+        format_ = re.sub("^-[qvy]+o", "-o", word)  # flags may stand before it: -qo json
         for value in ("text", "json", "stream-json"):
-            if word in (f"-o{value}", f"--output-format={value}") or (
-                word in ("-o", "--output-format") and following == value
+            if format_ in (f"-o{value}", f"--output-format={value}") or (
+                format_ in ("-o", "--output-format") and following == value
             ):
                 wanted = None if value == "text" else value
     return wanted

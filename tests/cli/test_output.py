@@ -316,9 +316,9 @@ def test_the_answer_is_utf_8_whatever_python_is_told(clew: Clew) -> None:
     assert clew("run", "-m", model, "go", env={"PYTHONIOENCODING": "ascii"}).out == "é\n"
 
 
-@pytest.mark.parametrize("form", ["-ojson", "--output-format=json"])
+@pytest.mark.parametrize("form", ["-ojson", "--output-format=json", "-qo json", "-vqojson"])
 def test_each_spelling_of_json_gives_an_error_object(clew: Clew, form: str) -> None:
-    assert clew("run", form, code=2).json["status"] == "ERROR"
+    assert clew("run", *form.split(), code=2).json["status"] == "ERROR"
 
 
 def test_text_that_wins_over_json_gets_no_error_object(clew: Clew) -> None:
