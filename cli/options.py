@@ -113,13 +113,16 @@ def json_option(help_text: str = "Print JSON, an object a line.") -> Callable[[F
 def not_empty(_ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
     """Refuse an empty value: nearly always an unset variable."""
     if value == "":
-        from clew.core.errors import UsageError
-
-        raise UsageError(
-            f"{param.opts[-1]} is empty",
-            hint="is a variable unset? leave the option out, or give it a value",
-        )
+        raise _empty(param.opts[-1])
     return value
+
+
+def _empty(option: str) -> Exception:
+    from clew.core.errors import UsageError
+
+    return UsageError(
+        f"{option} is empty", hint="is a variable unset? leave the option out, or give it a value"
+    )
 
 
 def each_not_empty(
@@ -137,8 +140,14 @@ class OptionalValue(click.Command):
     optional_values: tuple[str, ...] = ("--resume", "--confirm", "--reject")
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Read the arguments; a bare `--resume` gets an empty value, never the next word."""
+        """Read the arguments; a bare `--resume` gets an empty value, never the next word.
+
+        A value that is empty is refused: `--confirm=$call` with nothing in it would confirm all.
+        """
         end = args.index("--") if "--" in args else len(args)
+        for arg in args[:end]:
+            if arg.removesuffix("=") in self.optional_values and arg.endswith("="):
+                raise _empty(arg.removesuffix("="))
         args = [
             f"{arg}=" if place < end and arg in self.optional_values else arg
             for place, arg in enumerate(args)
