@@ -180,5 +180,7 @@ def _store(log: SessionLog, line: RunLine, change: StateChange) -> RunOutput:
         failure = error
         if not isinstance(error, StoreError):
             failure = StoreError(f"the run could not be stored: {error.message}", hint=error.hint)
+        if line["status"] != "CANCELLED":  # that one ends by its signal
+            line = {**line, "exit_code": failure.exit_code}
         return RunOutput(line, store_error=failure)
     return RunOutput(cast(RunLine, stored))

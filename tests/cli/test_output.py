@@ -293,7 +293,8 @@ def test_an_answer_that_cannot_be_stored_is_exit_74_and_printed(clew: Clew, form
     model = clew.recording(("go", answer))
     result = clew.shell(f"ulimit -f 8; clew run -q -m {model} -s s {form} go", code=74)
     assert (result.json["content"] if form == "--json" else result.out.rstrip("\n")) == answer
-    assert form != "--json" or result.json["seq"] is None
+    if form == "--json":
+        assert (result.json["seq"], result.json["exit_code"]) == (None, 74)
     assert "clew: " in result.err
     assert not clew.session_file("s").exists() or not clew.session_file("s").read_bytes()
 
