@@ -20,12 +20,12 @@ class App:
         self._flags = {"home": home, "store": store_url}
         self._trust_once = trust_once
         self.quiet = False
-        self._said: set[Problem] = set()
+        self._said: set[Problem | str] = set()
 
     @cached_property
     def settings(self) -> Settings:
         """The settings, each with its origin."""
-        return Settings(self._flags, trust_once=self._trust_once, note=self.note)
+        return Settings(self._flags, trust_once=self._trust_once, note=self.note_once)
 
     @property
     def home(self) -> str:
@@ -62,6 +62,12 @@ class App:
         """Tell people something, unless they want quiet."""
         if not self.quiet:
             output.note(text)
+
+    def note_once(self, text: str) -> None:
+        """Tell people something that more than one part of a command may come upon."""
+        if text not in self._said:
+            self._said.add(text)
+            self.note(text)
 
     def choose(self, ref: str | None, user: str) -> "SessionLog":
         """Return the session that a command means, and say which one where it was not named.

@@ -103,7 +103,7 @@ def _folder_files(app: App) -> Iterator[str]:
         return
     reason = why_ignored(folder, [AGENTS], trust_once=app.settings.trust_once)
     if reason is not None:
-        app.note(f"{folder} is ignored: {reason} (see `clew config trust`)")
+        app.note_once(f"{folder} is ignored: {reason} (see `clew config trust`)")
         return
     for path in _yaml_in(os.path.join(folder, AGENTS)):
         part = os.path.join(AGENTS, os.path.basename(path))

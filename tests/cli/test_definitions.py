@@ -76,6 +76,12 @@ def test_a_folder_s_agent_goes_before_the_user_s_own_once_it_is_trusted(
     assert (said(result.json)[0], "ignored" in result.err) == ("the folder's", False)
 
 
+def test_that_a_folder_is_ignored_is_said_once(clew: Clew, model: str) -> None:
+    plant(clew, f"model: {model}")
+    (clew.cwd / ".clew" / "config.toml").write_text("retries = 5\n")
+    assert clew("run", "-a", "helper", "hi", code=3).err.count(" is ignored: ") == 1
+
+
 def test_a_folder_above_is_searched_too(clew: Clew, model: str) -> None:
     plant(clew, f"model: {model}")
     below = clew.cwd / "a" / "b"
