@@ -109,6 +109,7 @@ def _fields(agent: "Agent") -> dict[str, Any]:
         "add_history_to_context": agent.add_history_to_context,
         "num_history_runs": agent.num_history_runs,
         "num_history_messages": agent.num_history_messages,
+        "max_tool_calls_from_history": agent.max_tool_calls_from_history,
         "input_schema": agent.input_schema,
         "output_schema": agent.output_schema,
         "params": agent.params,

@@ -188,19 +188,10 @@ def _run(log: SessionLog, run_id: str) -> RunLine:
 
 def _as_sent(log: SessionLog, run_id: str) -> Iterator[Any]:
     """Return the messages that went to the model: system, history, then the run's own."""
-    from clew.core.history import conversation
-    from clew.core.session import is_turn
+    from clew.core.history import sent_before
 
     run = _run(log, run_id)
-    first, last = run["history"]["first_seq"], run["history"]["last_seq"]
-    earlier: list[Any] = []
-    if first is not None and last is not None:
-        for line in log.newest():
-            seq = line["seq"] or 0
-            if seq < first:
-                break
-            if seq <= last and is_turn(line):
-                earlier[:0] = conversation(line)
+    earlier = sent_before(log.newest(), run["history"])
     own = [message for message in run["messages"] if message["role"] != "system"]
     lead = [message for message in run["messages"] if message["role"] == "system"]
     answered = own and own[-1]["role"] == "assistant"

@@ -68,18 +68,22 @@ def _prompt(app: App, target: Target, options: RunOptions) -> str:
 def _history(target: Target, options: RunOptions, agent: "Agent") -> "HistoryPolicy":
     from clew.core.history import HistoryPolicy
 
-    limits = (options["history_runs"], options["history_messages"], options["history_tokens"])
+    def either(option: int | None, defined: int | None) -> int | None:
+        return defined if option is None else option
+
+    runs, messages = options["history_runs"], options["history_messages"]
+    tokens, calls = options["history_tokens"], options["history_tool_calls"]
     on = options["history"]
     if on is None:
         defined = agent.add_history_to_context
         wanted = target.history if defined is None else defined
-        on = wanted or any(limit is not None for limit in limits)
-    runs, messages, tokens = limits
+        on = wanted or any(limit is not None for limit in (runs, messages, tokens, calls))
     return HistoryPolicy(
         on,
-        agent.num_history_runs if runs is None else runs,
-        agent.num_history_messages if messages is None else messages,
-        tokens,
+        runs=either(runs, agent.num_history_runs),
+        messages=either(messages, agent.num_history_messages),
+        tokens=tokens,
+        tool_calls=either(calls, agent.max_tool_calls_from_history),
     )
 
 

@@ -22,6 +22,7 @@ class RunOptions(TypedDict):
     history_runs: int | None
     history_messages: int | None
     history_tokens: int | None
+    history_tool_calls: int | None
     state: str | None
     state_replace: str | None
     schema: str | None
@@ -101,6 +102,12 @@ _RUN_OPTIONS = (
         metavar="N",
         type=COUNT,
         help="At most about N tokens, whole turns only.",
+    ),
+    click.option(
+        "--history-tool-calls",
+        metavar="N",
+        type=COUNT,
+        help="Only the newest N tool calls of these turns.",
     ),
     click.option(
         "--state", metavar="JSON|@FILE", help="Merge this object into the session's state."

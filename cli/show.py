@@ -20,10 +20,13 @@ def say_what_was_found(app: App, result: "RunOutput") -> None:
     app.say_problems(result.problems)
     for run in result.recovered:
         output.note(f"run {run['run_id']} had died and was stored as INTERRUPTED")
-    left = result.line["history"]["left_out"]
-    if left:
-        turns = "turn" if left == 1 else "turns"
-        app.note(f"{left} earlier {turns} not sent")
+    history = result.line["history"]
+    for what, left in (
+        ("turn", history["left_out"]),
+        ("tool call", history.get("tool_calls_left_out")),
+    ):
+        if left:
+            app.note(f"{left} earlier {what if left == 1 else f'{what}s'} not sent")
 
 
 def show(app: App, result: "RunOutput", live: TextLive | JsonLive, options: RunOptions) -> int:

@@ -33,7 +33,8 @@ class Agent:
     the embedded one. `system` and `instructions` are the system message; `{key}` in them stands for
     one of `params` (a name and its default, None where it has to be given), else for the state's.
     `session_state` is what a new session starts with. `add_history_to_context` sends the session's
-    earlier completed turns, `num_history_runs` and `num_history_messages` at most so many.
+    earlier completed turns, `num_history_runs` and `num_history_messages` at most so many, with
+    the newest `max_tool_calls_from_history` of their tool calls.
     `tool_call_limit` is how many calls of `tools` a run makes: the model is told of more.
     `input_schema` is a JSON Schema for the prompt, `output_schema` one for the answer.
     """
@@ -49,6 +50,7 @@ class Agent:
     add_history_to_context: bool | None = None
     num_history_runs: int | None = None
     num_history_messages: int | None = None
+    max_tool_calls_from_history: int | None = None
     input_schema: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None
     tools: Sequence[Tool | Callable[..., Any]] = ()
@@ -191,6 +193,7 @@ class Agent:
             on=bool(self.add_history_to_context),
             runs=self.num_history_runs,
             messages=self.num_history_messages,
+            tool_calls=self.max_tool_calls_from_history,
         )
 
 

@@ -139,6 +139,8 @@ class AgentDefinition(BaseModel):
     """At most so many earlier turns."""
     num_history_messages: Annotated[int, Field(ge=0)] | None = None
     """At most so many messages of earlier turns, whole turns only."""
+    max_tool_calls_from_history: Annotated[int, Field(ge=0)] | None = None
+    """At most so many tool calls of earlier turns, with their results; what was said stays."""
     input_schema: _Schema | None = None
     """What the prompt has to be: JSON Schema, @FILE, module:Class, or 'name str, age int'."""
     output_schema: _Schema | None = None
@@ -256,6 +258,7 @@ class _Building:
             add_history_to_context=definition.add_history_to_context,
             num_history_runs=definition.num_history_runs,
             num_history_messages=definition.num_history_messages,
+            max_tool_calls_from_history=definition.max_tool_calls_from_history,
             input_schema=self._schema("input_schema", definition.input_schema),
             output_schema=self._schema("output_schema", definition.output_schema),
             tools=self._tools(definition),

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import chain
 
 from .lines import HistoryRecord, Line, RunLine
-from .messages import Message, ToolCall
+from .messages import Message, ToolCall, assistant
 from .session import is_turn
 from .usage import estimate_tokens
 
@@ -17,13 +18,15 @@ _PER_MESSAGE = 8
 class HistoryPolicy:
     """How much history a run sends. Every limit is a maximum; None is no limit.
 
-    `window` is the model's, in tokens: what the request and a fair answer need is left free.
+    `tool_calls` is how many calls of tools, with their results, are left in the turns that are
+    sent. `window` is the model's, in tokens: what the request and a fair answer need is left free.
     """
 
     on: bool = False
     runs: int | None = None
     messages: int | None = None
     tokens: int | None = None
+    tool_calls: int | None = None
     window: int | None = None
 
 
@@ -45,30 +48,84 @@ def choose(
     """
     room = _Room(policy, own)
     chosen: list[RunLine] = []
+    sent: list[list[Message]] = []
     if policy.on and policy.runs != 0 and turns:
         for line in newest:
             if not is_turn(line):
                 continue
-            if not room.takes(line):
+            messages = room.take(conversation(line))
+            if messages is None:
                 break
             chosen.append(line)
+            sent.append(messages)
             if len(chosen) in (policy.runs, turns):
                 break
-    chosen.reverse()
-    return History(
-        [message for line in chosen for message in conversation(line)],
-        {
-            "runs": len(chosen),
-            "first_seq": chosen[0]["seq"] if chosen else None,
-            "last_seq": chosen[-1]["seq"] if chosen else None,
-            "left_out": max(0, turns - len(chosen)) if policy.on else 0,
-        },
-    )
+    record: HistoryRecord = {
+        "runs": len(chosen),
+        "first_seq": chosen[-1]["seq"] if chosen else None,
+        "last_seq": chosen[0]["seq"] if chosen else None,
+        "left_out": max(0, turns - len(chosen)) if policy.on else 0,
+    }
+    calls = sum(_calls(conversation(line)) for line in chosen) - sum(map(_calls, sent))
+    if calls:
+        record["tool_calls_left_out"] = calls
+    return History(list(chain.from_iterable(reversed(sent))), record)
 
 
 def conversation(line: RunLine) -> list[Message]:
     """Return the messages of a run that history may send: all but the system message."""
     return [message for message in line["messages"] if message["role"] != "system"]
+
+
+def sent_before(newest: Iterable[Line], record: HistoryRecord) -> list[Message]:
+    """Return the messages of earlier turns that a run of this record sent, oldest first.
+
+    `newest` yields lines from the end and is read no further than needed.
+    """
+    first, last = record["first_seq"], record["last_seq"]
+    turns: list[list[Message]] = []
+    if first is not None and last is not None:
+        for line in newest:
+            if (line["seq"] or 0) < first:
+                break
+            if (line["seq"] or 0) <= last and is_turn(line):
+                turns.append(conversation(line))
+    left = sum(map(_calls, turns)) - record.get("tool_calls_left_out", 0)
+    sent: list[list[Message]] = []
+    for messages in turns:
+        sent.append(_with_newest_calls(messages, left))
+        left -= _calls(sent[-1])
+    return list(chain.from_iterable(reversed(sent)))
+
+
+def _calls(messages: Iterable[Message]) -> int:
+    return sum(len(message.get("tool_calls", [])) for message in messages)
+
+
+def _with_newest_calls(messages: list[Message], most: int) -> list[Message]:
+    """Return a turn with its newest calls only: a result goes with its call, what was said stays.
+
+    Two answers that follow one another then become one, since there are models that take no such.
+    """
+    ids = [call["id"] for message in messages for call in message.get("tool_calls", [])]
+    if len(ids) <= most:
+        return messages
+    kept = set(ids[len(ids) - most :])
+    turn: list[Message] = []
+    for message in messages:
+        if message["role"] == "tool":
+            if message.get("tool_call_id") in kept:
+                turn.append(message)
+            continue
+        calls = [call for call in message.get("tool_calls", []) if call["id"] in kept]
+        if message["role"] != "assistant":
+            turn.append(message)
+        elif turn and turn[-1]["role"] == "assistant" and "tool_calls" not in turn[-1]:
+            said = "\n\n".join(filter(None, (turn[-1]["content"], message["content"])))
+            turn[-1] = assistant(said, calls)
+        elif message["content"] or calls or "tool_calls" not in message:
+            turn.append(assistant(message["content"], calls))
+    return turn
 
 
 class _Room:
@@ -81,18 +138,22 @@ class _Room:
             limits.append(policy.window - answer - tokens_of(own))
         self._tokens = min(limits, default=None)
         self._messages = policy.messages
+        self._calls = policy.tool_calls
 
-    def takes(self, line: RunLine) -> bool:
-        messages = conversation(line)
+    def take(self, messages: list[Message]) -> list[Message] | None:
+        """Return what is sent of the next turn; None if it does not fit."""
+        if self._calls is not None:
+            messages = _with_newest_calls(messages, self._calls)
+            self._calls -= _calls(messages)
         if self._messages is not None:
             self._messages -= len(messages)
             if self._messages < 0:
-                return False
+                return None
         if self._tokens is not None:
             self._tokens -= tokens_of(messages)
             if self._tokens < 0:
-                return False
-        return True
+                return None
+        return messages
 
 
 def tokens_of(messages: Iterable[Message]) -> int:

@@ -40,6 +40,8 @@ class HistoryRecord(TypedDict):
     last_seq: int | None
     left_out: int
     """How many completed turns were not sent."""
+    tool_calls_left_out: NotRequired[int]
+    """How many calls were left out, with their results, of the turns that were sent."""
 
 
 class ToolRecord(TypedDict):
@@ -316,7 +318,12 @@ _wrong_in_run = members(
                 "tool_call_id?": str,
             }
         ],
-        "history": {"first_seq": (int, _NULL), "last_seq": (int, _NULL), "left_out": int},
+        "history": {
+            "first_seq": (int, _NULL),
+            "last_seq": (int, _NULL),
+            "left_out": int,
+            "tool_calls_left_out?": int,
+        },
         "error": (_NULL, _ERROR),
         "data": object,
         "tools": [{"tool_call_id": str, "tool_name": str, "result": str}],

@@ -73,6 +73,7 @@ def _asked(order: Order) -> dict[str, Any]:
         "history_runs": order.history.runs,
         "history_messages": order.history.messages,
         "history_tokens": order.history.tokens,
+        "history_tool_calls": order.history.tool_calls,
         "max_tokens": order.limits.answer_tokens,
         "max_total_tokens": order.limits.tokens,
         "max_cost": order.limits.cost,

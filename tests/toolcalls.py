@@ -67,6 +67,26 @@ def results(line: Json) -> list[str]:
     return told
 
 
+def strict(body: Json) -> None:
+    """Fail as a strict provider would: each call needs its result, right after it and once."""
+    waiting: list[str] = []
+    ids: list[str] = []
+    for message in body["messages"]:
+        if message["role"] == "tool":
+            assert message["tool_call_id"] in waiting
+            assert isinstance(message["content"], str)
+            waiting.remove(message["tool_call_id"])
+            continue
+        assert waiting == []
+        waiting = [each["id"] for each in message.get("tool_calls", [])]
+        ids += waiting
+        for each in message.get("tool_calls", []):
+            assert each["type"] == "function"
+            assert isinstance(each["function"]["arguments"], str)
+    assert waiting == []
+    assert len(ids) == len(set(ids))
+
+
 def outcome(clew: Clew, tool: str, **arguments: Any) -> tuple[str, bool]:
     """What a tool called `t` gives when it is called so, and whether that is an error."""
     model = calling(clew, [call("t", **arguments)])

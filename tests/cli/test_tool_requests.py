@@ -7,7 +7,7 @@ import pytest
 
 from tests.conftest import Clew
 from tests.provider import Answer, Provider
-from tests.toolcalls import call, command, raw_call, results, script
+from tests.toolcalls import call, command, raw_call, results, script, strict
 
 pytestmark = pytest.mark.slow
 Json = dict[str, Any]
@@ -17,26 +17,6 @@ TOOLS = ("-t", command("cat", description="Say it again."), "-t", command("false
 def ask(clew: Clew, *options: str, code: int = 0) -> Any:
     run = ("run", "-q", "-m", "openai/test-model", "-s", "s", *TOOLS, *options, "--json", "go")
     return clew(*run, code=code).json
-
-
-def strict(body: Json) -> None:
-    """Fail as a strict provider would: each call needs its result, right after it and once."""
-    waiting: list[str] = []
-    ids: list[str] = []
-    for message in body["messages"]:
-        if message["role"] == "tool":
-            assert message["tool_call_id"] in waiting
-            assert isinstance(message["content"], str)
-            waiting.remove(message["tool_call_id"])
-            continue
-        assert waiting == []
-        waiting = [each["id"] for each in message.get("tool_calls", [])]
-        ids += waiting
-        for each in message.get("tool_calls", []):
-            assert each["type"] == "function"
-            assert isinstance(each["function"]["arguments"], str)
-    assert waiting == []
-    assert len(ids) == len(set(ids))
 
 
 @pytest.mark.parametrize("stream", ["--stream", "--no-stream"])

@@ -2,17 +2,19 @@
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clew.core.history import History, HistoryPolicy, choose, tokens_of
+from clew.core.history import History, HistoryPolicy, choose, sent_before, tokens_of
 from clew.core.lines import Line, RunLine, Status
-from clew.core.messages import Message, assistant, system, user
+from clew.core.messages import Message, ToolCall, assistant, system, tool_result, user
 from clew.core.session import Tip
 from tests.stores.made import run_draft, sealed, state_line
+from tests.toolcalls import strict
 
 ON = HistoryPolicy(on=True)
 OWN = [user("now")]
@@ -158,3 +160,51 @@ def test_no_more_than_a_long_answer_is_left_free_in_a_large_window() -> None:
     lines = [turn(seq, size=1500) for seq in range(1, 60)]
     window = 40_000
     assert tokens_of(picked(lines, replace(ON, window=window)).messages) > window - 7000
+
+
+def calling(seq: int, answers: list[tuple[str, int]]) -> Line:
+    """Return a turn whose answers say something and make so many calls before the last one."""
+    line = cast(RunLine, turn(seq))
+    said: list[Message] = [user(f"q{seq}")]
+    for number, (text, count) in enumerate(answers):
+        ids = [f"{seq}-{number}-{each}" for each in range(count)]
+        calls: list[ToolCall] = [
+            {"id": one, "type": "function", "function": {"name": "t", "arguments": "{}"}}
+            for one in ids
+        ]
+        said.append(assistant(text, calls))
+        said += [tool_result(one, f"result of {one}") for one in ids]
+    line["messages"] = [*said, assistant(f"a{seq}")]
+    return line
+
+
+def call_ids(messages: list[Message]) -> list[str]:
+    return [call["id"] for message in messages for call in message.get("tool_calls", [])]
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(st.sampled_from(["", "words"]), st.integers(1, 3)), max_size=3),
+        max_size=4,
+    ),
+    st.integers(0, 12),
+    st.none() | st.integers(0, 3),
+)
+def test_any_limit_of_tool_calls_leaves_the_newest_ones_in_a_sequence_that_providers_take(
+    made: list[list[tuple[str, int]]], limit: int, runs: int | None
+) -> None:
+    lines = [calling(seq, answers) for seq, answers in enumerate(made, 1)]
+    policy = replace(ON, runs=runs)
+    whole, history = picked(lines, policy), picked(lines, replace(policy, tool_calls=limit))
+    strict({"messages": history.messages})
+    all_ids = call_ids(whole.messages)
+    assert call_ids(history.messages) == all_ids[max(0, len(all_ids) - limit) :]
+    assert history.record.get("tool_calls_left_out", 0) == max(0, len(all_ids) - limit)
+    roles = [message["role"] for message in history.messages]
+    assert ("assistant", "assistant") not in pairwise(roles)
+    said = [
+        " ".join(m["content"] for m in each.messages if m["role"] != "tool").split()
+        for each in (whole, history)
+    ]
+    assert said[0] == said[1]
+    assert sent_before(lines[::-1], history.record) == history.messages
