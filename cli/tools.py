@@ -152,7 +152,7 @@ def _tools(app: App, agent: str | None, specs: tuple[str, ...]) -> "dict[str, To
     output.keep_stdout()
     if agent is None and not specs:
         raise UsageError("whose tools?", hint="name an agent with -a, or tools with -t")
-    own = find(app, storable(agent)).agent.offered if agent is not None else ()
+    own = find(app, storable(agent)).agent.offers(store=app.store) if agent is not None else ()
     return by_name([*own, *(tool for spec in specs for tool in tools_of(storable(spec)))])
 
 

@@ -1,6 +1,6 @@
 """An agent: a model with a system prompt, run in a session."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
@@ -36,6 +36,8 @@ class Agent:
     earlier completed turns, `num_history_runs` and `num_history_messages` at most so many, with
     the newest `max_tool_calls_from_history` of their tool calls.
     `tool_call_limit` is how many calls of `tools` a run makes: the model is told of more.
+    `read_chat_history` and `search_past_sessions` let the model look up earlier turns, of its
+    session and of its user's others, by tools.
     `input_schema` is a JSON Schema for the prompt, `output_schema` one for the answer.
     """
 
@@ -51,6 +53,10 @@ class Agent:
     num_history_runs: int | None = None
     num_history_messages: int | None = None
     max_tool_calls_from_history: int | None = None
+    read_chat_history: bool = False
+    search_past_sessions: bool = False
+    num_past_sessions_to_search: int = 20
+    num_past_session_runs_in_search: int = 3
     input_schema: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None
     tools: Sequence[Tool | Callable[..., Any]] = ()
@@ -137,7 +143,7 @@ class Agent:
             stream=how.stream,
             metadata=storable_value(self.metadata, "metadata") | how.metadata,
             name=self.name,
-            tools=self.offered,
+            tools=self.offers(log, how.store),
             tool_call_limit=self.tool_call_limit,
             decide=how.decide,
             process=how.process,
@@ -170,10 +176,27 @@ class Agent:
     @property
     def offered(self) -> tuple[Tool, ...]:
         """The tools that its runs may call."""
+        return self.offers()
+
+    def offers(self, log: SessionLog | None = None, store: Store | None = None) -> tuple[Tool, ...]:
+        """Return the tools that a run of this session may call."""
         from .agentic_state import UpdateSessionState
 
         own = [UpdateSessionState()] if self.enable_agentic_state else []
-        return (*map(_tool, self.tools), *own)
+        return (*map(_tool, self.tools), *own, *self._lookups(log, store))
+
+    def _lookups(self, log: SessionLog | None, store: Store | None) -> Iterator[Tool]:
+        if not self.read_chat_history and not self.search_past_sessions:
+            return
+        from .past import Past, ReadChatHistory, ReadPastSession, SearchPastSessions
+
+        past = Past(log, store)
+        if self.read_chat_history:
+            yield ReadChatHistory(past)
+        if self.search_past_sessions:
+            most = (self.num_past_sessions_to_search, self.num_past_session_runs_in_search)
+            yield SearchPastSessions(past, *most)
+            yield ReadPastSession(past)
 
     @staticmethod
     def _names(asked: Asked, log: SessionLog, how: Invocation) -> dict[str, str]:

@@ -141,6 +141,15 @@ class AgentDefinition(BaseModel):
     """At most so many messages of earlier turns, whole turns only."""
     max_tool_calls_from_history: Annotated[int, Field(ge=0)] | None = None
     """At most so many tool calls of earlier turns, with their results; what was said stays."""
+    read_chat_history: bool = False
+    """Whether the model may look up earlier turns of the session, by a tool read_chat_history."""
+    search_past_sessions: bool = False
+    """Whether the model may look into the user's other sessions, by the tools
+    search_past_sessions and read_past_session."""
+    num_past_sessions_to_search: _Count = 20
+    """How many sessions a search looks into, those that were used last."""
+    num_past_session_runs_in_search: _Count = 3
+    """How many turns of a session a search shows."""
     input_schema: _Schema | None = None
     """What the prompt has to be: JSON Schema, @FILE, module:Class, or 'name str, age int'."""
     output_schema: _Schema | None = None
@@ -259,6 +268,10 @@ class _Building:
             num_history_runs=definition.num_history_runs,
             num_history_messages=definition.num_history_messages,
             max_tool_calls_from_history=definition.max_tool_calls_from_history,
+            read_chat_history=definition.read_chat_history,
+            search_past_sessions=definition.search_past_sessions,
+            num_past_sessions_to_search=definition.num_past_sessions_to_search,
+            num_past_session_runs_in_search=definition.num_past_session_runs_in_search,
             input_schema=self._schema("input_schema", definition.input_schema),
             output_schema=self._schema("output_schema", definition.output_schema),
             tools=self._tools(definition),
