@@ -5,7 +5,6 @@ without any of clew's open files, in a session of its own, so that it can be end
 started.
 """
 
-import codecs
 import json
 import os
 import select
@@ -16,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
-from .text import is_secret_name
+from .text import beginning, ending, is_secret_name
 from .tools import RunContext, ToolError, ToolSpec
 
 DEFAULT_SECONDS = 60.0
@@ -113,12 +112,14 @@ def _ended_with_us(process: "subprocess.Popen[bytes]") -> Iterator[None]:
 
 
 class _Reader(threading.Thread):
-    """Reads a stream to its end, and keeps no more of it than somebody will read."""
+    """Reads a stream to its end, and keeps no more of it than somebody will read: the first bytes,
+    or the `last` ones."""
 
-    def __init__(self, stream: IO[bytes], most: int) -> None:
+    def __init__(self, stream: IO[bytes], most: int, *, last: bool = False) -> None:
         super().__init__(daemon=True)
         self._stream = stream
         self._most = most
+        self._last = last
         self._ended = threading.Event()
         self.kept = bytearray()
         self.total = 0
@@ -127,7 +128,11 @@ class _Reader(threading.Thread):
         with suppress(OSError, ValueError):
             while self._more() and (chunk := os.read(self._stream.fileno(), _CHUNK)):
                 self.total += len(chunk)
-                self.kept += chunk[: self._most - len(self.kept)]
+                if self._last:
+                    self.kept += chunk
+                    del self.kept[: -self._most]
+                else:
+                    self.kept += chunk[: self._most - len(self.kept)]
 
     def _more(self) -> bool:
         """Wait for more; tell whether there is some, or may be: who wrote it has not ended."""
@@ -148,7 +153,8 @@ class _Reader(threading.Thread):
 
 def _outcome(process: "subprocess.Popen[bytes]", data: bytes, seconds: float) -> str:
     assert process.stdin and process.stdout and process.stderr
-    out, err = _Reader(process.stdout, LONGEST_RESULT), _Reader(process.stderr, _LONGEST_COMPLAINT)
+    out = _Reader(process.stdout, LONGEST_RESULT)
+    err = _Reader(process.stderr, _LONGEST_COMPLAINT, last=True)
     writer = threading.Thread(target=_feed, args=(process.stdin, data), daemon=True)
     for thread in (out, err, writer):
         thread.start()
@@ -160,9 +166,12 @@ def _outcome(process: "subprocess.Popen[bytes]", data: bytes, seconds: float) ->
         reader.finish()
     if code:
         how = f"was ended by {_signal(-code)}" if code < 0 else f"failed with exit code {code}"
-        said = _text(err.kept, err.total).strip() or _text(out.kept, out.total).strip()
+        said = (
+            ending(bytes(err.kept), err.total).strip()
+            or beginning(bytes(out.kept), out.total).strip()
+        )
         raise ToolError(f"it {how}" + (f": {said}" if said else ""))
-    return _text(out.kept, out.total).removesuffix("\n")
+    return beginning(bytes(out.kept), out.total).removesuffix("\n")
 
 
 def _feed(stream: IO[bytes], data: bytes) -> None:
@@ -172,16 +181,6 @@ def _feed(stream: IO[bytes], data: bytes) -> None:
             rest = rest[stream.write(rest) :]
     with suppress(OSError):
         stream.close()
-
-
-def _text(kept: bytearray, total: int) -> str:
-    """Return output as text: no character is split, and what is left out is said."""
-    decoder = codecs.getincrementaldecoder("utf-8")("replace")
-    text = decoder.decode(bytes(kept), final=total <= len(kept))
-    if total <= len(kept):
-        return text
-    begun, _ = decoder.getstate()
-    return f"{text}\n[cut: {total - len(kept) + len(begun)} more bytes]"
 
 
 def _signal(number: int) -> str:

@@ -1,5 +1,6 @@
 """Text from outside: made storable, made safe to show, kept free of secrets."""
 
+import codecs
 import os
 import re
 import unicodedata
@@ -10,6 +11,9 @@ _SECRET_NAME = re.compile(
     r"((^|_)(KEY|TOKEN|SECRET|CREDENTIALS?|JWT)|API_?KEY|PASSWORD|PASSWD|_PWD)(_|$)", re.I
 )
 _SHORTEST_SECRET = 8
+_WITHIN = bytes(range(0x80, 0xC0))
+"""Bytes that no character of UTF-8 begins with."""
+_LONGEST_CHARACTER = 4
 
 
 def storable(text: str) -> str:
@@ -41,3 +45,29 @@ def redact(text: str) -> str:
     for value in sorted(values, key=len, reverse=True):
         text = text.replace(value, "[redacted]")
     return text
+
+
+def beginning(kept: bytes, total: int) -> str:
+    """Return output as text of which `kept` is the beginning: what is missing is said.
+
+    No character is split.
+    """
+    decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    text = decoder.decode(kept, final=total <= len(kept))
+    if total <= len(kept):
+        return text
+    begun, _ = decoder.getstate()
+    return f"{text}\n[cut: {total - len(kept) + len(begun)} more bytes]"
+
+
+def ending(kept: bytes, total: int) -> str:
+    """Return output as text of which `kept` is the end: what is missing is said.
+
+    No character is split.
+    """
+    if total <= len(kept):
+        return kept.decode("utf-8", "replace")
+    whole = kept.lstrip(_WITHIN)
+    if len(kept) - len(whole) >= _LONGEST_CHARACTER:
+        whole = kept  # it is no UTF-8 anyway
+    return f"[cut: {total - len(whole)} bytes before this]\n{whole.decode('utf-8', 'replace')}"

@@ -111,15 +111,29 @@ def test_a_child_that_left_the_group_holds_nobody_up_with_its_pipes(clew: Clew) 
     os.kill(int(told), 9)
 
 
-@pytest.mark.parametrize("stream", ["stdout", "stderr"])
-def test_a_flood_is_read_to_its_end_and_cut(clew: Clew, stream: str) -> None:
-    text = f"head -c {MANY} /dev/zero | tr '\\0' x"
-    told, failed = outcome(clew, script(text if stream == "stdout" else f"{text} >&2; exit 1"))
-    kept = len(told.partition("\n")[0].removeprefix("it failed with exit code 1: "))
-    assert failed is (stream == "stderr")
-    assert set(told.partition("\n")[0][-1000:]) == {"x"}
-    assert kept <= 65536
-    assert told.endswith(f"\n[cut: {MANY - kept} more bytes]")
+def test_a_flood_is_read_to_its_end_and_cut(clew: Clew) -> None:
+    told, failed = outcome(clew, script(f"head -c {MANY} /dev/zero | tr '\\0' x"))
+    assert (told, failed) == ("x" * 65536 + f"\n[cut: {MANY - 65536} more bytes]", False)
+
+
+@pytest.mark.parametrize("last", ["the reason", "\N{GRINNING FACE}" * 4 + "reason"])
+def test_of_a_flood_on_stderr_the_last_bytes_are_told(clew: Clew, last: str) -> None:
+    text = f"head -c {MANY} /dev/zero | tr '\\0' x >&2; echo {last} >&2; exit 1"
+    told, failed = outcome(clew, script(text))
+    cut, _, said = told.partition("\n")
+    assert (failed, said.strip("x")) == (True, last)
+    total = MANY + len(last.encode()) + 1
+    assert len(said.encode()) == 2000 - 1
+    assert cut == f"it failed with exit code 1: [cut: {total - 2000} bytes before this]"
+
+
+@pytest.mark.parametrize("lead", range(4))
+def test_the_last_bytes_of_stderr_never_begin_within_a_character(clew: Clew, lead: int) -> None:
+    (clew.cwd / "text").write_text("\N{GRINNING FACE}" * 1000 + "a" * lead)
+    told, _ = outcome(clew, script("cat text >&2; exit 1"))
+    _, _, said = told.partition("\n")
+    assert said == "\N{GRINNING FACE}" * ((2000 - lead) // 4) + "a" * lead
+    assert f"[cut: {4000 + lead - len(said.encode())} bytes before this]" in told
 
 
 @pytest.mark.parametrize("lead", range(4))
