@@ -16,11 +16,9 @@ from contextlib import contextmanager, suppress
 from typing import IO, Any
 
 from .text import beginning, ending, is_secret_name
-from .tools import RunContext, ToolError, ToolSpec
+from .tools import LONGEST_RESULT, RunContext, ToolError, ToolSpec
 
 DEFAULT_SECONDS = 60.0
-LONGEST_RESULT = 64 * 1024
-"""Bytes of a command's output that the model gets to read."""
 _LONGEST_COMPLAINT = 2000
 _CLEWS = ("CLEW_SESSION", "CLEW_RUN")
 _CHUNK = 1 << 16

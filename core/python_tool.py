@@ -11,8 +11,8 @@ from typing import Annotated, Any
 from .errors import UsageError
 from .loading import load_object
 from .stdout_apart import apart
-from .text import storable
-from .tools import RunContext, ToolError, ToolSpec
+from .text import shortened, storable
+from .tools import LONGEST_RESULT, RunContext, ToolError, ToolSpec
 
 _CONTEXT = "run_context"
 
@@ -65,7 +65,7 @@ class PythonTool:
         context.session_state = own.session_state
         if failure:
             raise ToolError(f"{type(failure[0]).__name__}: {failure[0]}") from failure[0]
-        return storable(outcome[0])
+        return shortened(storable(outcome[0]), LONGEST_RESULT)
 
     def stop(self) -> None:
         """Nothing can end a thread; what it still does is not waited for."""

@@ -60,6 +60,12 @@ def beginning(kept: bytes, total: int) -> str:
     return f"{text}\n[cut: {total - len(kept) + len(begun)} more bytes]"
 
 
+def shortened(text: str, most: int) -> str:
+    """Return text of at most so many bytes: what is missing is said."""
+    data = text.encode("utf-8", "replace")
+    return text if len(data) <= most else beginning(data[:most], len(data))
+
+
 def ending(kept: bytes, total: int) -> str:
     """Return output as text of which `kept` is the end: what is missing is said.
 

@@ -11,6 +11,9 @@ from .lines import FieldRecord, Requirement, RequirementKind, State
 from .messages import ToolCall
 from .state import parse_json, storable_value
 
+LONGEST_RESULT = 64 * 1024
+"""Bytes of a tool's result that the model gets to read."""
+
 
 class ToolError(Exception):
     """A tool could not be called, or failed: the model is told, and the run goes on."""

@@ -183,6 +183,20 @@ def test_text_is_the_result_as_it_is_and_all_else_as_json(
     assert told(tmp_path, tool) == (text, False)
 
 
+@pytest.mark.parametrize("lead", range(4))
+def test_a_result_that_is_too_long_is_cut_and_that_is_said(tmp_path: Path, lead: int) -> None:
+    whole = "a" * lead + "\N{GRINNING FACE}" * 20_000
+
+    def tool() -> str:
+        return whole
+
+    text, failed = told(tmp_path, tool)
+    kept, _, cut = text.rpartition("\n[cut: ")
+    assert not failed and whole.startswith(kept)
+    assert 65533 <= len(kept.encode()) <= 65536
+    assert cut == f"{len(whole.encode()) - len(kept.encode())} more bytes]"
+
+
 def test_an_async_function_is_waited_for(tmp_path: Path) -> None:
     async def tool(a: int) -> int:
         return a + 1
