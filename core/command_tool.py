@@ -15,12 +15,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO, Any
 
+from .run_environment import NAMES
 from .text import beginning, ending, is_secret_name
 from .tools import LONGEST_RESULT, RunContext, ToolError, ToolSpec
 
 DEFAULT_SECONDS = 60.0
 _LONGEST_COMPLAINT = 2000
-_CLEWS = ("CLEW_SESSION", "CLEW_RUN")
 _CHUNK = 1 << 16
 _LOOK_MILLISECONDS = 50
 _DRAIN_SECONDS = 30.0
@@ -70,7 +70,7 @@ class CommandTool:
         inherited = {
             name: value
             for name, value in os.environ.items()
-            if name not in _CLEWS and (name in self._env or not is_secret_name(name))
+            if name not in NAMES and (name in self._env or not is_secret_name(name))
         }
         pipe = subprocess.PIPE
         try:

@@ -10,6 +10,7 @@ from typing import Annotated, Any
 
 from .errors import UsageError
 from .loading import load_object
+from .run_environment import named
 from .stdout_apart import apart
 from .text import shortened, storable
 from .tools import LONGEST_RESULT, RunContext, ToolError, ToolSpec
@@ -52,7 +53,7 @@ class PythonTool:
 
         def work() -> None:
             try:
-                with apart():
+                with apart(), named(context.environment):
                     outcome.append(_as_text(_awaited(self._function(**given))))
             except BaseException as error:
                 failure.append(error)

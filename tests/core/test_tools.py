@@ -1,6 +1,7 @@
 """Tools that are Python functions, through the Python API and through the command."""
 
 import os
+import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -21,6 +22,7 @@ from clew.core.lines import State
 from clew.core.python_tool import PythonTool
 from clew.core.tool_specs import tools_of
 from clew.core.tools import RunContext, ToolSpec
+from clew.stores.jsonl import JsonlStore
 from clew.stores.memory import MemoryStore
 from tests.toolcalls import Json, call, command, ends, needs_proc, record, results, script
 
@@ -195,6 +197,53 @@ def test_a_result_that_is_too_long_is_cut_and_that_is_said(tmp_path: Path, lead:
     assert not failed and whole.startswith(kept)
     assert 65533 <= len(kept.encode()) <= 65536
     assert cut == f"{len(whole.encode()) - len(kept.encode())} more bytes]"
+
+
+NAMED = ("CLEW_RUN", "CLEW_SESSION", "CLEW_USER")
+
+
+def names_of_a_child() -> str:
+    """What a command that a function starts is told of the run."""
+    program = f"import os; print([os.environ.get(name) for name in {NAMED}])"
+    return subprocess.check_output([sys.executable, "-c", program], text=True)
+
+
+def test_a_command_that_a_function_starts_is_told_which_run_it_belongs_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLEW_SESSION", "outer")
+    calls = [call("names_of_a_child", "c1"), call("names_of_a_child", "c2")]
+    store = JsonlStore(str(tmp_path / "home"))
+    line = run(tmp_path, [names_of_a_child], calls, run_id="r1", store=store)
+    assert results(line) == ["['r1', 's', 'default']\n"] * 2
+    assert [os.environ.get(name) for name in NAMED] == [None, "outer", None]
+
+
+def test_a_command_that_a_function_starts_is_told_of_no_session_where_none_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLEW_SESSION", "outer")
+    line = run(tmp_path, [names_of_a_child], [call("names_of_a_child")], run_id="r1", store=None)
+    assert results(line) == ["['r1', None, 'default']\n"]
+
+
+def test_of_two_runs_at_once_in_one_process_neither_is_named_to_a_command(tmp_path: Path) -> None:
+    seen = []
+
+    def inner() -> str:
+        seen.append(names_of_a_child())
+        return ""
+
+    def outer() -> str:
+        seen.append(names_of_a_child())
+        (tmp_path / "inner").mkdir()
+        run(tmp_path / "inner", [inner], [call("inner")], run_id="r2")
+        seen.append(names_of_a_child())
+        return ""
+
+    run(tmp_path, [outer], [call("outer")], run_id="r1")
+    named = "['r1', None, 'default']\n"
+    assert seen == [named, "[None, None, None]\n", named]
 
 
 def test_an_async_function_is_waited_for(tmp_path: Path) -> None:
