@@ -1,0 +1,126 @@
+"""Processes that clew starts for a run: without the provider's keys, without any of clew's open
+files, and never outliving clew."""
+
+import os
+import select
+import signal
+import subprocess
+import threading
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from typing import IO
+
+from .run_environment import NAMES
+from .text import is_secret_name
+
+_CHUNK = 1 << 16
+_LOOK_MILLISECONDS = 50
+_DRAIN_SECONDS = 30.0
+
+
+def start(
+    argv: Sequence[str], environment: Mapping[str, str], *, keeps: Collection[str] = ()
+) -> "subprocess.Popen[bytes]":
+    """Start a command with three pipes, in a session of its own: it can be ended with its children.
+
+    It gets clew's environment without secrets, but those that it `keeps`, and `environment`.
+    Raises OSError or ValueError.
+    """
+    inherited = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in NAMES and (name in keeps or not is_secret_name(name))
+    }
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        argv,
+        stdin=pipe,
+        stdout=pipe,
+        stderr=pipe,
+        env=inherited | dict(environment),
+        bufsize=0,  # closing such a stream never waits for whoever still writes to it
+        start_new_session=True,
+    )
+
+
+@contextmanager
+def ended_with_us(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """End a command, and all that it started, with the block; also if clew is killed in it.
+
+    For that a process of its own waits until we are gone: nobody else would be left to do it.
+    """
+    watch = ["/bin/sh", "-c", 'read -r _; kill -s KILL -- "-$1"', "sh", str(process.pid)]
+    quiet = subprocess.DEVNULL
+    watcher = None
+    with suppress(OSError):
+        watcher = subprocess.Popen(
+            watch, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, env={}, start_new_session=True
+        )
+    try:
+        yield
+    finally:
+        end(process)
+        if watcher is not None:
+            end(watcher)
+
+
+def end(process: "subprocess.Popen[bytes]") -> None:
+    """End a command and all that it started, and have nothing left of it."""
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    for stream in (process.stdin, process.stdout, process.stderr):
+        with suppress(OSError):
+            if stream is not None:
+                stream.close()
+
+
+def how_it_ended(code: int) -> str:
+    """Return what an exit code means: the code itself, or the signal."""
+    if code >= 0:
+        return f"failed with exit code {code}"
+    try:
+        return f"was ended by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was ended by signal {-code}"
+
+
+class Reader(threading.Thread):
+    """Reads a stream to its end, and keeps no more of it than somebody will read: the first bytes,
+    or the `last` ones."""
+
+    def __init__(self, stream: IO[bytes], most: int, *, last: bool = False) -> None:
+        super().__init__(daemon=True)
+        self._stream = stream
+        self._most = most
+        self._last = last
+        self._ended = threading.Event()
+        self.kept = bytearray()
+        self.total = 0
+
+    def run(self) -> None:
+        """Read."""
+        with suppress(OSError, ValueError):
+            while self._more() and (chunk := os.read(self._stream.fileno(), _CHUNK)):
+                self.total += len(chunk)
+                if self._last:
+                    self.kept += chunk
+                    del self.kept[: -self._most]
+                else:
+                    self.kept += chunk[: self._most - len(self.kept)]
+
+    def _more(self) -> bool:
+        """Wait for more; tell whether there is some, or may be: who wrote it has not ended."""
+        waiting = select.poll()
+        waiting.register(self._stream.fileno(), select.POLLIN)
+        while True:
+            ended = self._ended.is_set()
+            if waiting.poll(0 if ended else _LOOK_MILLISECONDS):
+                return True
+            if ended:
+                return False
+
+    def finish(self) -> None:
+        """Read what is there by now: what has left the group may hold the pipe open for ever."""
+        self._ended.set()
+        self.join(_DRAIN_SECONDS)
