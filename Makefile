@@ -55,7 +55,7 @@ build: .venv/.dev ## sdist and wheel into dist/
 	$(BIN)/python -m build --no-isolation
 
 lock: .venv/.dev ## pin requirements/*.txt again (LOCK_ARGS=--upgrade for newer ones)
-	$(LOCK) pyproject.toml --extra local --group backend -o requirements/run.txt
+	$(LOCK) pyproject.toml --extra local --extra mcp --group backend -o requirements/run.txt
 	$(LOCK) --group dev -c requirements/run.txt -o requirements/dev.txt
 
 clean: ## remove .venv and everything else that was made

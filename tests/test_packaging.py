@@ -182,7 +182,9 @@ def test_the_pins_are_what_pyproject_asks_for() -> None:
     groups = PYPROJECT["dependency-groups"]
     asked = {
         "run": wanted(
-            PROJECT["dependencies"], PROJECT["optional-dependencies"]["local"], groups["backend"]
+            PROJECT["dependencies"],
+            *PROJECT["optional-dependencies"].values(),
+            groups["backend"],
         ),
         "dev": wanted(groups["dev"]),
     }
