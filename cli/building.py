@@ -13,7 +13,7 @@ from .run_options import RunOptions
 
 if TYPE_CHECKING:
     from clew.core.agent import Agent
-    from clew.core.exchange import Limits
+    from clew.core.limits import Limits
     from clew.core.model import Model
     from clew.core.tools import Tool
 
@@ -149,7 +149,7 @@ def _tools(target: Target, options: RunOptions) -> "list[Tool]":
 
 
 def _limits(app: App, options: RunOptions, defined: "Limits") -> "Limits":
-    from clew.core.exchange import Limits
+    from clew.core.limits import Limits
 
     def first(flag: Any, otherwise: Any) -> Any:
         return otherwise if flag is None else flag

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .agent import Agent as Agent
     from .errors import ClewError as ClewError
-    from .exchange import Limits as Limits
     from .history import HistoryPolicy as HistoryPolicy
     from .invocation import Invocation as Invocation
+    from .limits import Limits as Limits
     from .result import RunOutput as RunOutput
 else:
     _HOMES = {
         "Agent": "agent",
         "Invocation": "invocation",
         "ClewError": "errors",
-        "Limits": "exchange",
+        "Limits": "limits",
         "HistoryPolicy": "history",
         "RunOutput": "result",
     }

@@ -9,9 +9,9 @@ from .attachments import Attachment
 from .calling import call, look_ahead
 from .errors import UsageError
 from .events import Listener
-from .exchange import Limits
 from .history import HistoryPolicy
 from .invocation import Asked, Invocation, ignore
+from .limits import Limits
 from .lines import State
 from .model import Model
 from .models import DEFAULT_MODEL, resolve

@@ -10,8 +10,8 @@ from .attachments import Attachment, load
 from .chain import Chain, follow, going_on, gone_on_with, same_question
 from .clock import new_id, new_run_id
 from .errors import ConflictError, UsageError
-from .exchange import refuse_unpriced
 from .invocation import Asked, Invocation
+from .limits import refuse_unpriced
 from .order import Order, Plan, plan
 from .result import RunOutput
 from .runner import perform

@@ -25,7 +25,7 @@ from .answer_schema import checked_schema, parse_schema
 from .clock import seconds
 from .definition_file import DefinitionFile, read_file
 from .errors import ClewError, NotFoundError, UsageError
-from .exchange import Limits
+from .limits import Limits
 from .loading import NAME, load_object
 from .model_options import checked
 from .state import storable_value, without_nulls

@@ -7,46 +7,17 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
 from .deadline import TimeIsUp, within
-from .errors import ClewError, ConfigError, LimitReached, ModelError, NotFoundError
+from .errors import ClewError, LimitReached, ModelError, NotFoundError
 from .events import Announcer, EventName
 from .history import tokens_of
-from .model import Model, ModelReply, ModelRequest, Price
+from .limits import Limits, Meter
+from .model import Model, ModelReply, ModelRequest
 from .store import Flight
 from .text import storable
 from .usage import Call, Usage, estimate_tokens, no_usage
 
-_REPEATS = 2
-_MOST_TURNS = 50
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
-_BYTES_PER_TOKEN = 4
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a run may use. Reaching a limit ends the run with LimitReached; None is no limit.
-
-    `seconds` is for the whole run, `tokens` and `cost` (US dollars) for all its requests, `turns`
-    is how many there may be (50 where nobody says), `answer_tokens` for one answer, `retries` for
-    requests that failed in a way that may pass (2 where nobody says).
-    """
-
-    seconds: float | None = None
-    tokens: int | None = None
-    cost: float | None = None
-    turns: int | None = None
-    answer_tokens: int | None = None
-    retries: int | None = None
-
-    @property
-    def repeats(self) -> int:
-        """How often a failed request is sent again."""
-        return _REPEATS if self.retries is None else self.retries
-
-    @property
-    def most_turns(self) -> int:
-        """How often the model may be asked: never for ever, for each turn is paid for."""
-        return _MOST_TURNS if self.turns is None else self.turns
 
 
 @dataclass
@@ -117,8 +88,8 @@ class Exchange:
 
     def _attempt(self, request: ModelRequest, attempt: int) -> ModelReply:
         call = self._open(request, attempt)
-        meter = _Meter(self, call["input_tokens"])
-        meter.check()
+        meter = self._meter(call)
+        meter.check(self.seconds)
         self.flight.note({"open": call})
         self.announcer.tell(
             {
@@ -129,7 +100,7 @@ class Exchange:
         )
         started = time.monotonic()
         try:
-            self.reply = self._in_time(request, meter.text)
+            self.reply = self._in_time(request, lambda delta: self._hear(delta, meter))
         except NotFoundError:
             raise  # a recording that has no answer: nothing was requested
         except BaseException as error:
@@ -150,6 +121,22 @@ class Exchange:
             return self.model.ask(request, on_text)
         timed = replace(request, seconds=left)
         return within(left, lambda give: self.model.ask(timed, give), on_text)
+
+    def _hear(self, delta: str, meter: Meter) -> None:
+        """Keep a piece of the answer, pass it on, and stop where a limit is reached."""
+        delta = storable(delta)
+        if delta:
+            if self.first_token is None:
+                self.first_token = self.seconds
+            self.pieces.append(delta)
+            self.flight.note({"text": delta})
+            name: EventName = "ModelContent" if self.held else "RunContent"
+            self.announcer.tell({**self.announcer.event(name), "content": delta})
+            meter.take(delta)
+        meter.check(self.seconds)
+
+    def _meter(self, call: Call) -> Meter:
+        return Meter(self.limits, self.model.price, self.calls, call["input_tokens"])
 
     def _open(self, request: ModelRequest, attempt: int) -> Call:
         cost = 0.0 if self.model.price and not self.model.price.input else None
@@ -217,64 +204,4 @@ class Exchange:
                 "finish_reason": reply.finish_reason,
                 "metrics": dict(reply.usage),
             }
-        )
-
-
-class _Meter:
-    """Takes the pieces of an answer and stops it when a limit is reached, by estimate."""
-
-    def __init__(self, exchange: Exchange, input_tokens: int) -> None:
-        self._exchange = exchange
-        self._limits = exchange.limits
-        self._price = exchange.model.price or Price(0.0, 0.0)
-        self._tokens = sum(call["total_tokens"] for call in exchange.calls) + input_tokens
-        self._cost = sum(call["cost"] or 0.0 for call in exchange.calls)
-        self._cost += self._price.input * input_tokens
-        self._bytes = 0
-
-    def check(self) -> None:
-        """Raise LimitReached if a limit is reached."""
-        limits, out = self._limits, self._bytes // _BYTES_PER_TOKEN
-        if limits.seconds is not None and self._exchange.seconds >= limits.seconds:
-            raise self.time_is_up()
-        if limits.tokens is not None and self._tokens + out > limits.tokens:
-            raise LimitReached(
-                f"the limit of {limits.tokens} tokens was reached",
-                hint="--max-total-tokens sets it",
-            )
-        if limits.cost is not None and self._cost + self._price.output * out > limits.cost:
-            raise LimitReached(
-                f"the limit of ${limits.cost:g} was reached", hint="--max-cost sets it"
-            )
-
-    def time_is_up(self) -> LimitReached:
-        """Return the error for a run that took too long."""
-        return LimitReached(
-            f"the time limit of {self._limits.seconds:g} s was reached", hint="--timeout sets it"
-        )
-
-    def text(self, delta: str) -> None:
-        """Keep a piece of the answer, and pass it on."""
-        delta = storable(delta)
-        if delta:
-            self._keep(delta)
-        self.check()
-
-    def _keep(self, delta: str) -> None:
-        exchange = self._exchange
-        if exchange.first_token is None:
-            exchange.first_token = exchange.seconds
-        exchange.pieces.append(delta)
-        exchange.flight.note({"text": delta})
-        name: EventName = "ModelContent" if exchange.held else "RunContent"
-        exchange.announcer.tell({**exchange.announcer.event(name), "content": delta})
-        self._bytes += len(delta.encode())
-
-
-def refuse_unpriced(model: Model, limits: Limits) -> None:
-    """Raise ConfigError for a cost limit on a model whose price nobody knows."""
-    if limits.cost is not None and model.price is None:
-        raise ConfigError(
-            f"--max-cost needs the price of {model.name!r}, which is not known",
-            hint="leave --max-cost out, or limit tokens with --max-total-tokens",
         )

@@ -8,8 +8,8 @@ from .answer_schema import instruction
 from .approvals import Decide, Settlement, pause
 from .attachments import Attachment, with_attachments
 from .chain import whole_input
-from .exchange import Limits
 from .history import History, HistoryPolicy, choose
+from .limits import Limits
 from .lines import RunLine, State
 from .messages import Message, system, user
 from .model import Model, ModelRequest

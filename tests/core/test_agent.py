@@ -10,8 +10,8 @@ import pytest
 
 from clew.core import Agent
 from clew.core.errors import ClewError, ConflictError, ProviderDown, UsageError
-from clew.core.exchange import Limits
 from clew.core.invocation import Invocation
+from clew.core.limits import Limits
 from clew.core.model import ModelReply, ModelRequest
 from clew.stores.memory import MemoryStore
 

@@ -9,8 +9,8 @@ import pytest
 from clew.core import Agent
 from clew.core.errors import LimitReached, NotFoundError, StoreError
 from clew.core.events import Event
-from clew.core.exchange import Limits
 from clew.core.invocation import Invocation
+from clew.core.limits import Limits
 from clew.core.model import ModelReply, ModelRequest
 from clew.core.session import StateChange, always
 from clew.core.usage import Usage, no_usage

@@ -10,7 +10,7 @@ import pytest
 from clew.core import Agent
 from clew.core.errors import ModelError, ProviderDown, RateLimited, RequestRefused
 from clew.core.events import Event
-from clew.core.exchange import Limits
+from clew.core.limits import Limits
 from clew.core.model import ModelReply, ModelRequest, Price
 from clew.core.result import RunOutput
 from clew.core.usage import Usage, no_usage

@@ -16,8 +16,8 @@ from pydantic import BaseModel, Field
 from clew.core import Agent
 from clew.core.approvals import Settlement
 from clew.core.errors import UsageError
-from clew.core.exchange import Limits
 from clew.core.invocation import Invocation
+from clew.core.limits import Limits
 from clew.core.lines import State
 from clew.core.python_tool import PythonTool
 from clew.core.tool_specs import tools_of

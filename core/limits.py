@@ -1,0 +1,91 @@
+"""What a run may use, and whether it has."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from .errors import ConfigError, LimitReached
+from .model import Model, Price
+from .usage import Call
+
+_REPEATS = 2
+_MOST_TURNS = 50
+_BYTES_PER_TOKEN = 4
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a run may use. Reaching a limit ends the run with LimitReached; None is no limit.
+
+    `seconds` is for the whole run, `tokens` and `cost` (US dollars) for all its requests, `turns`
+    is how many there may be (50 where nobody says), `answer_tokens` for one answer, `retries` for
+    requests that failed in a way that may pass (2 where nobody says).
+    """
+
+    seconds: float | None = None
+    tokens: int | None = None
+    cost: float | None = None
+    turns: int | None = None
+    answer_tokens: int | None = None
+    retries: int | None = None
+
+    @property
+    def repeats(self) -> int:
+        """How often a failed request is sent again."""
+        return _REPEATS if self.retries is None else self.retries
+
+    @property
+    def most_turns(self) -> int:
+        """How often the model may be asked: never for ever, for each turn is paid for."""
+        return _MOST_TURNS if self.turns is None else self.turns
+
+
+class Meter:
+    """Follows one request: stops it when a limit is reached, by estimate.
+
+    `before` are the run's calls that ended.
+    """
+
+    def __init__(
+        self, limits: Limits, price: Price | None, before: Iterable[Call], input_tokens: int
+    ) -> None:
+        self._limits = limits
+        self._price = price or Price(0.0, 0.0)
+        calls = list(before)
+        self._tokens = sum(call["total_tokens"] for call in calls) + input_tokens
+        self._cost = sum(call["cost"] or 0.0 for call in calls)
+        self._cost += self._price.input * input_tokens
+        self._bytes = 0
+
+    def take(self, text: str) -> None:
+        """Count a piece of the answer."""
+        self._bytes += len(text.encode())
+
+    def check(self, seconds: float) -> None:
+        """Raise LimitReached if a limit is reached, `seconds` after the run's start."""
+        limits, out = self._limits, self._bytes // _BYTES_PER_TOKEN
+        if limits.seconds is not None and seconds >= limits.seconds:
+            raise self.time_is_up()
+        if limits.tokens is not None and self._tokens + out > limits.tokens:
+            raise LimitReached(
+                f"the limit of {limits.tokens} tokens was reached",
+                hint="--max-total-tokens sets it",
+            )
+        if limits.cost is not None and self._cost + self._price.output * out > limits.cost:
+            raise LimitReached(
+                f"the limit of ${limits.cost:g} was reached", hint="--max-cost sets it"
+            )
+
+    def time_is_up(self) -> LimitReached:
+        """Return the error for a run that took too long."""
+        return LimitReached(
+            f"the time limit of {self._limits.seconds:g} s was reached", hint="--timeout sets it"
+        )
+
+
+def refuse_unpriced(model: Model, limits: Limits) -> None:
+    """Raise ConfigError for a cost limit on a model whose price nobody knows."""
+    if limits.cost is not None and model.price is None:
+        raise ConfigError(
+            f"--max-cost needs the price of {model.name!r}, which is not known",
+            hint="leave --max-cost out, or limit tokens with --max-total-tokens",
+        )
