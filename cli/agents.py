@@ -127,6 +127,7 @@ def _fields(agent: "Agent") -> dict[str, Any]:
                 ("max_tokens", limits.answer_tokens),
                 ("max_total_tokens", limits.tokens),
                 ("retries", limits.retries),
+                ("repairs", limits.repairs),
             )
             if value is not None
         },

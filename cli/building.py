@@ -162,4 +162,5 @@ def _limits(app: App, options: RunOptions, defined: "Limits") -> "Limits":
         turns=first(options["max_turns"], defined.turns),
         answer_tokens=first(options["max_tokens"], defined.answer_tokens),
         retries=settings.value("retries", first(options["retries"], defined.retries)),
+        repairs=defined.repairs,
     )

@@ -43,6 +43,8 @@ class TextLive:
             case "ModelRequestError" if not self._quiet:
                 wait = f"; asking again in {event['retry_in']:.1f} s"
                 output.note(f"{event['error']['message']}{wait}")
+            case "OutputRepairStarted" if not self._quiet:
+                output.note(f"{event['error']['message']}; asking the model to mend it")
             case "ModelRequestStarted" if self._verbose:
                 output.note(f"asking {event['model']} (attempt {event['attempt']})")
             case "ModelRequestCompleted" if self._verbose:

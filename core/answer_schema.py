@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,17 @@ from .state import parse_json, parse_object, storable_value
 _TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 _FIELD = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\s+([a-z]+))?(?:\s*:\s*(.+))?")
 _CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_MOST_MISFITS = 5
+_LONGEST_REASON = 300
 _FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n?```", re.DOTALL)
+
+
+class Misfit(SchemaMismatch):
+    """The answer does not fit, for reasons that the model can be told."""
+
+    def __init__(self, reasons: Sequence[str]) -> None:
+        super().__init__(reasons[0])
+        self.reasons = reasons
 
 
 def parse_schema(text: str, what: str = "--schema") -> dict[str, Any]:
@@ -131,30 +142,45 @@ def parse_answer(text: str, schema: dict[str, Any]) -> Any:
     try:
         data = storable_value(json.loads(fenced[1] if fenced else text), "the answer")
     except (ValueError, RecursionError, UsageError) as error:
-        raise SchemaMismatch(f"the answer is not JSON: {error}") from None
-    misfit = _misfit(data, schema, "the answer does not fit the schema")
-    if misfit is not None:
-        raise SchemaMismatch(misfit)
+        raise Misfit([f"the answer is not JSON: {error}"]) from None
+    try:
+        misfits = _misfits(data, schema, "the answer does not fit the schema")
+    except _Unusable as error:
+        raise SchemaMismatch(str(error)) from None
+    if misfits:
+        raise Misfit(misfits)
     return data
 
 
 def check_input(text: str, schema: dict[str, Any]) -> None:
     """Raise UsageError unless a prompt is JSON that fits."""
     data = parse_json(text, "the prompt, which the agent's input_schema describes,")
-    misfit = _misfit(data, schema, "the prompt does not fit the agent's input_schema")
-    if misfit is not None:
-        raise UsageError(misfit)
+    try:
+        misfits = _misfits(data, schema, "the prompt does not fit the agent's input_schema")
+    except _Unusable as error:
+        raise UsageError(str(error)) from None
+    if misfits:
+        raise UsageError(misfits[0])
 
 
-def _misfit(data: Any, schema: dict[str, Any], complaint: str) -> str | None:
-    """Return the complaint, where and why data do not fit; None if they do."""
+class _Unusable(Exception):
+    """The schema cannot be applied."""
+
+
+def _misfits(data: Any, schema: dict[str, Any], complaint: str) -> list[str]:
+    """Return the complaint, where and why data do not fit, for the first few places."""
     from jsonschema.validators import validator_for
     from referencing.exceptions import Unresolvable
 
     try:
-        misfit = next(
-            validator_for(schema)(schema, registry=_known_schemas()).iter_errors(data), None
-        )
+        validator = validator_for(schema)(schema, registry=_known_schemas())
+        found = list(islice(validator.iter_errors(data), _MOST_MISFITS))
     except (RecursionError, Unresolvable) as error:
-        return f"the schema cannot be applied: {error}"
-    return None if misfit is None else f"{complaint} at {misfit.json_path}: {misfit.message}"
+        raise _Unusable(f"the schema cannot be applied: {error}") from None
+    return [f"{complaint} at {each.json_path}: {_short(each.message)}" for each in found]
+
+
+def _short(reason: str) -> str:
+    """Return a reason that may quote all of an answer as one that can be read."""
+    half = _LONGEST_REASON // 2
+    return reason if len(reason) <= _LONGEST_REASON else f"{reason[:half]} … {reason[-half:]}"

@@ -93,6 +93,8 @@ class LimitsDefinition(BaseModel):
     """Tokens of a run."""
     retries: Annotated[int, Field(ge=0)] | None = None
     """How often a failed request is sent again."""
+    repairs: Annotated[int, Field(ge=0)] | None = None
+    """How often the model is asked to mend an answer that does not fit output_schema."""
 
     def limits(self) -> Limits:
         """Return them as a run takes them."""
@@ -103,6 +105,7 @@ class LimitsDefinition(BaseModel):
             answer_tokens=self.max_tokens,
             tokens=self.max_total_tokens,
             retries=self.retries,
+            repairs=self.repairs,
         )
 
 

@@ -7,6 +7,7 @@ from .clock import now
 from .errors import ErrorRecord
 from .lines import RunLine, Status, ToolRecord
 from .typed import TypedDict
+from .usage import CallKind
 
 EventName = Literal[
     "RunStarted",
@@ -16,6 +17,7 @@ EventName = Literal[
     "RunContent",
     "RunIntermediateContent",
     "ModelRequestCompleted",
+    "OutputRepairStarted",
     "ToolCallStarted",
     "ToolCallCompleted",
     "ToolCallError",
@@ -35,6 +37,8 @@ class Event(TypedDict):
     session_id: str | None
     created_at: str
     model: NotRequired[str]
+    kind: NotRequired[CallKind]
+    """What a request to the model is for."""
     content: NotRequired[str]
     attempt: NotRequired[int]
     retry_in: NotRequired[float]

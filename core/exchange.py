@@ -3,7 +3,7 @@ for."""
 
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from .deadline import TimeIsUp, within
@@ -11,10 +11,11 @@ from .errors import ClewError, LimitReached, ModelError, NotFoundError
 from .events import Announcer, EventName
 from .history import tokens_of
 from .limits import Limits, Meter
+from .messages import Message
 from .model import Model, ModelReply, ModelRequest
 from .store import Flight
 from .text import storable
-from .usage import Call, Usage, estimate_tokens, no_usage
+from .usage import Call, CallKind, Usage, estimate_tokens, no_usage
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
@@ -55,15 +56,20 @@ class Exchange:
             return None
         return max(0.0, self.limits.seconds - self.seconds)
 
-    def ask(self, request: ModelRequest) -> ModelReply:
-        """Put a question and return how its answer ended. Raises ModelError or LimitReached."""
+    def ask(
+        self, request: ModelRequest, kind: CallKind = "model", *, hold: bool = False
+    ) -> ModelReply:
+        """Put a question and return how its answer ended. Raises ModelError or LimitReached.
+
+        With `hold` the text is told of only when its turn ends.
+        """
         self.pieces.clear()
-        self.held = bool(request.tools)
+        self.held = hold or bool(request.tools)
         self.is_open = True
         attempt = 1
         while True:
             try:
-                return self._attempt(request, attempt)
+                return self._attempt(request, kind, attempt)
             except ModelError as error:
                 pause = self._pause(error, attempt)
                 if pause is None:
@@ -73,7 +79,7 @@ class Exchange:
             attempt += 1
 
     def end_turn(self, *, answered: bool) -> None:
-        """Tell what the text was: the answer, or words before a tool call."""
+        """Tell what the text was: the answer, or words before a tool call or a repair."""
         self.is_open = False
         if self.held and self.pieces:
             name: EventName = "RunContent" if answered else "RunIntermediateContent"
@@ -86,15 +92,24 @@ class Exchange:
         if self.is_open:
             self.end_turn(answered=True)
 
-    def _attempt(self, request: ModelRequest, attempt: int) -> ModelReply:
-        call = self._open(request, attempt)
-        meter = self._meter(call)
+    def has_room(self, messages: Sequence[Message]) -> bool:
+        """Tell whether another request with these messages is within the limits."""
+        try:
+            self._meter(tokens_of(messages)).check(self.seconds)
+        except LimitReached:
+            return False
+        return True
+
+    def _attempt(self, request: ModelRequest, kind: CallKind, attempt: int) -> ModelReply:
+        call = self._open(request, kind, attempt)
+        meter = self._meter(call["input_tokens"])
         meter.check(self.seconds)
         self.flight.note({"open": call})
         self.announcer.tell(
             {
                 **self.announcer.event("ModelRequestStarted"),
                 "model": self.model.name,
+                "kind": kind,
                 "attempt": attempt,
             }
         )
@@ -135,13 +150,13 @@ class Exchange:
             meter.take(delta)
         meter.check(self.seconds)
 
-    def _meter(self, call: Call) -> Meter:
-        return Meter(self.limits, self.model.price, self.calls, call["input_tokens"])
+    def _meter(self, input_tokens: int) -> Meter:
+        return Meter(self.limits, self.model.price, self.calls, input_tokens)
 
-    def _open(self, request: ModelRequest, attempt: int) -> Call:
+    def _open(self, request: ModelRequest, kind: CallKind, attempt: int) -> Call:
         cost = 0.0 if self.model.price and not self.model.price.input else None
         return {
-            "kind": "model",
+            "kind": kind,
             "model": self.model.name,
             "attempt": attempt,
             **no_usage(),

@@ -2,10 +2,11 @@
 
 Notes are plain data, one after the other: the intent (the line as it would be if nothing ever
 came), then for each request to a model `{"open": Call}` when it is sent, `{"text": …}` as the
-answer comes, `{"call": Call}` when it ended, and `{"message": Message}` if it calls tools; for each
-tool call `{"begun": ToolRecord}` before it is made and `{"tool": ToolRecord}` when it ended;
-`{"requirement": Requirement}` when somebody decided, and `{"state_patch": …}` for what the run has
-changed in the state and not stored yet. `{"process": Process}` says who can be told to stop.
+answer comes, `{"call": Call}` when it ended, and `{"message": Message}` if it calls tools, or is to
+be mended (another one asks for that); for each tool call `{"begun": ToolRecord}` before it is made
+and `{"tool": ToolRecord}` when it ended; `{"requirement": Requirement}` when somebody decided, and
+`{"state_patch": …}` for what the run has changed in the state and not stored yet. `{"process":
+Process}` says who can be told to stop.
 """
 
 from collections.abc import Collection, Iterable

@@ -9,6 +9,7 @@ from .usage import Call
 
 _REPEATS = 2
 _MOST_TURNS = 50
+_ROUNDS = 1
 _BYTES_PER_TOKEN = 4
 
 
@@ -18,7 +19,8 @@ class Limits:
 
     `seconds` is for the whole run, `tokens` and `cost` (US dollars) for all its requests, `turns`
     is how many there may be (50 where nobody says), `answer_tokens` for one answer, `retries` for
-    requests that failed in a way that may pass (2 where nobody says).
+    requests that failed in a way that may pass (2 where nobody says), `repairs` for answers that
+    do not fit their schema (1 where nobody says).
     """
 
     seconds: float | None = None
@@ -27,6 +29,7 @@ class Limits:
     turns: int | None = None
     answer_tokens: int | None = None
     retries: int | None = None
+    repairs: int | None = None
 
     @property
     def repeats(self) -> int:
@@ -37,6 +40,11 @@ class Limits:
     def most_turns(self) -> int:
         """How often the model may be asked: never for ever, for each turn is paid for."""
         return _MOST_TURNS if self.turns is None else self.turns
+
+    @property
+    def rounds(self) -> int:
+        """How often the model is asked to mend an answer that does not fit its schema."""
+        return _ROUNDS if self.repairs is None else self.repairs
 
 
 class Meter:

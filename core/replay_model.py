@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, cast
 
+from .answer_repair import asks_again
 from .errors import NotFoundError, ReplayMiss, UsageError
 from .ids import shorten
 from .lines import RunLine
@@ -70,10 +71,10 @@ class ReplayModel:
 
 
 def _answered(messages: list[Message]) -> int:
-    """Return how many answers the run has already got: those after the last user message."""
+    """Return how many answers the run has already got: those after the last prompt."""
     count = 0
     for message in reversed(messages):
-        if message["role"] == "user":
+        if message["role"] == "user" and not asks_again(message):
             break
         count += message["role"] == "assistant"
     return count
@@ -84,7 +85,8 @@ def _answers(run: RunLine) -> Iterator[_Answer]:
     said = said or [assistant(run["content"])]
     for message in said[:-1]:
         calls = tuple(message.get("tool_calls", []))
-        yield message["content"], ModelReply("tool_calls", no_usage(), run.get("model"), calls)
+        why = "tool_calls" if calls else "stop"
+        yield message["content"], ModelReply(why, no_usage(), run.get("model"), calls)
     reason = run.get("finish_reason") or "stop"
     calls = tuple(said[-1].get("tool_calls", []))
     reply = ModelReply(reason, _usage(run), run.get("resolved_model"), calls)

@@ -80,6 +80,7 @@ def _asked(order: Order) -> dict[str, Any]:
         "timeout": order.limits.seconds,
         "max_turns": order.limits.turns,
         "retries": order.limits.repeats,
+        "repairs": order.limits.repairs,
         "tool": list(dict.fromkeys(tool.spec.source for tool in order.tools if tool.spec.source)),
     }
     return {"history": order.history.on} | {

@@ -11,6 +11,7 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import cast
 
+from .answer_repair import Repairs
 from .answer_schema import parse_answer
 from .approvals import Settlement
 from .errors import Cancelled, ClewError, RequestRefused, SchemaMismatch, StoreError
@@ -61,7 +62,6 @@ def perform(
         announcer=announcer,
         state=RunState(planned.tip, order.change),
         decide=order.decide,
-        tool_call_limit=order.tool_call_limit,
         **prepared,
     )
     stop: BaseException | None = None
@@ -93,6 +93,8 @@ class _Prepared(TypedDict):
     offered: dict[str, Tool]
     settled: dict[str, Settlement]
     waiting: dict[str, Requirement]
+    tool_call_limit: int | None
+    repairs: Repairs
 
 
 def _prepare(order: Order, log: SessionLog) -> _Prepared:
@@ -113,6 +115,8 @@ def _prepare(order: Order, log: SessionLog) -> _Prepared:
         "waiting": {
             one["tool_call_id"]: deepcopy(one) for one in earlier if one["decision"] is None
         },
+        "tool_call_limit": order.tool_call_limit,
+        "repairs": Repairs(order.schema, order.limits.rounds if order.schema else 0),
     }
 
 

@@ -7,6 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from .answer_repair import Repairs
 from .approvals import Decide, Settlement
 from .clock import now
 from .errors import ClewError, LimitReached, ProviderDown
@@ -15,7 +16,7 @@ from .exchange import Exchange
 from .flight import unended
 from .lines import Requirement, State, ToolRecord
 from .messages import Message, ToolCall, assistant, open_calls, tool_result
-from .model import ModelRequest
+from .model import ModelReply, ModelRequest
 from .run_state import RunState
 from .session import StateChange
 from .state import storable_value
@@ -31,6 +32,7 @@ from .tools import (
     for_model,
     requirement_of,
 )
+from .usage import CallKind
 
 _AT_ONCE = 8
 _LOOK_SECONDS = 0.5
@@ -51,7 +53,8 @@ class Turns:
 
     `said` are the messages after those of the request, `tools` the calls that ended,
     `requirements` what was decided, and what is still open. `waiting` is what an earlier run left
-    open, `settled` what was decided about it, both by the ids of the calls.
+    open, `settled` what was decided about it, both by the ids of the calls. `repairs` says which
+    answers are asked for again.
     """
 
     exchange: Exchange
@@ -65,6 +68,7 @@ class Turns:
     settled: dict[str, Settlement]
     waiting: dict[str, Requirement]
     tool_call_limit: int | None = None
+    repairs: Repairs = field(default_factory=Repairs)
     said: list[Message] = field(default_factory=list)
     tools: list[ToolRecord] = field(default_factory=list)
     requirements: list[Requirement] = field(default_factory=list)
@@ -80,21 +84,44 @@ class Turns:
         StoreError.
         """
         calls = tuple(waiting)
+        repair: Message | None = None
         while not calls or self._answer(calls):
             self._take_turn()
             messages = [*request.messages, *self.said]
-            reply = self.exchange.ask(replace(request, messages=messages))
+            kind: CallKind = "repair" if repair else "model"
+            hold = bool(self.repairs.left)
+            reply = self.exchange.ask(replace(request, messages=messages), kind, hold=hold)
             if reply.tool_calls and not self.offered:
                 raise ProviderDown("the model called a tool, and none was offered")
             calls = with_ids_of_their_own(reply.tool_calls, messages)
             message = assistant(self.exchange.content, calls)
             self.said.append(message)
-            if calls:
-                self.flight.note({"message": message})
-            self.exchange.end_turn(answered=not calls)
-            if not calls:
+            repair = None if calls else self._repair(reply, request.messages)
+            if not calls and repair is None:
+                self.exchange.end_turn(answered=True)
                 return True
+            self.flight.note({"message": message})
+            self.exchange.end_turn(answered=False)
+            if repair is not None:
+                self._say(repair)
         return False
+
+    def _repair(self, reply: ModelReply, sent: Sequence[Message]) -> Message | None:
+        """Return what asks for an answer again that does not fit, if the limits have room."""
+        misfit = self.repairs.misfit(reply, self.exchange.content)
+        if misfit is None or self._taken >= self.exchange.limits.most_turns:
+            return None
+        question = self.repairs.question(misfit)
+        if not self.exchange.has_room([*sent, *self.said, question]):
+            return None
+        self.repairs.left -= 1
+        event = self.announcer.event("OutputRepairStarted")
+        self.announcer.tell({**event, "error": misfit.record()})
+        return question
+
+    def _say(self, message: Message) -> None:
+        self.said.append(message)
+        self.flight.note({"message": message})
 
     def give_up(self) -> None:
         """Say of each call that has no result why: a provider takes no message without one."""

@@ -5,6 +5,9 @@ from typing import Literal
 
 from .typed import TypedDict
 
+CallKind = Literal["model", "summary", "naming", "repair"]
+"""What a request to a model is for: the run itself, or something about it."""
+
 
 class Usage(TypedDict):
     """What one model call used. Cost in US dollars, null where the price is not known."""
@@ -23,7 +26,7 @@ class Usage(TypedDict):
 class Call(Usage):
     """One request to a model, also one that failed."""
 
-    kind: Literal["model", "summary", "naming", "repair"]
+    kind: CallKind
     model: str
     attempt: int
     """1 for the first try; each retry counts one up."""
