@@ -93,12 +93,15 @@ def show(app: App, *, agent: str, as_json: bool) -> None:
 
 def _fields(agent: "Agent") -> dict[str, Any]:
     """Return what an agent is made of, as data; what it does not say is left out."""
+    from .building import name_of
+
     limits = agent.limits
     fields = {
         "kind": "agent",
         "name": agent.name,
         "description": agent.description,
-        "model": agent.model if isinstance(agent.model, str | None) else agent.model.name,
+        "model": name_of(agent.model),
+        "fallback_models": [name_of(model) for model in agent.fallback_models],
         "system": agent.system,
         "instructions": agent.instructions,
         "tools": [_tool(tool) for tool in agent.offered],

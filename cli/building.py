@@ -58,9 +58,13 @@ def build(app: App, target: Target, options: RunOptions) -> Built:
     params = dict(inherited.get("param") or {})
     known = {name: value for name, value in params.items() if name in agent.params}
     schema = _schema(options)
+    model = _model(app, target, options, agent.model)
+    own = options["model"] is None and name_of(model) == _own_model(app, agent.model)
     built = replace(
         agent,
-        model=_model(app, target, options, agent.model),
+        model=model,
+        # A model that was asked for never falls back to another.
+        fallback_models=agent.fallback_models if own else (),
         output_schema=agent.output_schema if schema is None else schema,
         tools=[*agent.tools, *_tools(target, options)],
         options=agent.options | _model_options(target, options),
@@ -98,7 +102,7 @@ def _model(
         if options["model"] is None and inherited in (None, defined.name):
             return defined
         defined = defined.name
-    name = options["model"] or inherited or defined or app.settings.value("model") or DEFAULT_MODEL
+    name = options["model"] or inherited or _own_model(app, defined)
     if options["model"] is not None:
         return str(name)
     if name == DEFAULT_MODEL:
@@ -108,6 +112,18 @@ def _model(
     elif inherited and options["verbose"]:
         app.note(f"model {name} (inherited)")
     return str(name)
+
+
+def _own_model(app: App, defined: "str | Model | None") -> str:
+    """Return the model that an agent has where nobody asks for another one."""
+    from clew.core.models import DEFAULT_MODEL
+
+    return name_of(defined) or str(app.settings.value("model") or DEFAULT_MODEL)
+
+
+def name_of(model: "str | Model | None") -> str | None:
+    """Return what a model is called."""
+    return model if isinstance(model, str | None) else model.name
 
 
 def _system(inherited: str | None, options: RunOptions) -> str | None:

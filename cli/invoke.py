@@ -8,7 +8,7 @@ from clew.core.errors import Cancelled, UsageError
 from . import output
 from .app import App
 from .approve import decider
-from .building import Built, Target, build, text_or_file
+from .building import Built, Target, build, name_of, text_or_file
 from .live import JsonLive, TextLive
 from .nesting import refuse_to_wait
 from .prompt import read_prompt, read_stdin
@@ -164,7 +164,8 @@ def _invocation(
 def _preview(agent: "Agent", prompt: str, how: "Invocation", options: RunOptions) -> int:
     plan = agent.preview(prompt, how)
     shown = {
-        "model": agent.model if isinstance(agent.model, str | None) else agent.model.name,
+        "model": name_of(agent.model),
+        "fallback_models": [name_of(model) for model in agent.fallback_models],
         "messages": plan.messages,
         "history": plan.history.record,
         "options": agent.options,

@@ -36,14 +36,23 @@ class TextLive:
                 self._text(event["content"])
             case "RunIntermediateContent" if self._shown:
                 self._break()
+            case _:
+                if not self._quiet:
+                    self._say(event)
+
+    def _say(self, event: Event) -> None:
+        """Tell people what happens beside the answer."""
+        match event["event"]:
             case "ToolCallStarted" if self._tells:
                 output.note(f"calling {described(event['tool'])}")
             case "ToolCallCompleted" | "ToolCallError" if self._tells:
                 output.note(_how_it_went(event["tool"]))
-            case "ModelRequestError" if not self._quiet:
+            case "ModelRequestError":
                 wait = f"; asking again in {event['retry_in']:.1f} s"
                 output.note(f"{event['error']['message']}{wait}")
-            case "OutputRepairStarted" if not self._quiet:
+            case "FallbackModelActivated":
+                output.note(f"{event['error']['message']}; asking {event['model']} instead")
+            case "OutputRepairStarted":
                 output.note(f"{event['error']['message']}; asking the model to mend it")
             case "ModelRequestStarted" if self._verbose:
                 output.note(f"asking {event['model']} (attempt {event['attempt']})")

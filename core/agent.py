@@ -30,7 +30,8 @@ class Agent:
     """A model, how it is told to behave, and how much it may use.
 
     `model` is a name as on the command line, or anything that keeps the `Model` protocol; None is
-    the embedded one. `system` and `instructions` are the system message; `{key}` in them stands for
+    the embedded one. `fallback_models` are asked, one after the other, when it is not to be had.
+    `system` and `instructions` are the system message; `{key}` in them stands for
     one of `params` (a name and its default, None where it has to be given), else for the state's.
     `session_state` is what a new session starts with. `add_history_to_context` sends the session's
     earlier completed turns, `num_history_runs` and `num_history_messages` at most so many, with
@@ -42,6 +43,7 @@ class Agent:
     """
 
     model: str | Model | None = None
+    fallback_models: Sequence[str | Model] = ()
     name: str | None = None
     description: str = ""
     system: str | None = None
@@ -125,9 +127,13 @@ class Agent:
 
     def order(self, asked: Asked, log: SessionLog, how: Invocation) -> Order:
         """Return what is to be done; raise NotFoundError for a model nobody has."""
-        model = self._model(how)
+        model = _resolved(self.model or DEFAULT_MODEL, how)
+        fallbacks = tuple(_resolved(each, how) for each in self.fallback_models)
+        windows = [each.window for each in (model, *fallbacks)]
+        window = min((each for each in windows if each is not None), default=None)
         return Order(
             model=model,
+            fallbacks=fallbacks,
             run_id=asked.run_id,
             input=asked.input,
             files=asked.files,
@@ -135,7 +141,7 @@ class Agent:
             instructions=self._instructions(how),
             agent=how.source,
             given_params=how.params,
-            history=replace(how.history or self._policy(), window=model.window),
+            history=replace(how.history or self._policy(), window=window),
             change=replace(how.change, initial=self._initial()),
             schema=self.output_schema,
             model_options=storable_value(self.options, "options"),
@@ -205,12 +211,6 @@ class Agent:
         session = {"CLEW_SESSION": log.session_id} if kept else {}
         return {"CLEW_RUN": asked.run_id, "CLEW_USER": log.user_id, **session}
 
-    def _model(self, how: Invocation) -> Model:
-        name = self.model or DEFAULT_MODEL
-        if not isinstance(name, str):
-            return name
-        return resolve(name, store=how.store, user_id=how.user_id, home=how.home)
-
     def _policy(self) -> HistoryPolicy:
         return HistoryPolicy(
             on=bool(self.add_history_to_context),
@@ -218,6 +218,12 @@ class Agent:
             messages=self.num_history_messages,
             tool_calls=self.max_tool_calls_from_history,
         )
+
+
+def _resolved(model: str | Model, how: Invocation) -> Model:
+    if not isinstance(model, str):
+        return model
+    return resolve(model, store=how.store, user_id=how.user_id, home=how.home)
 
 
 def _tool(tool: Tool | Callable[..., Any]) -> Tool:

@@ -86,7 +86,7 @@ def _once(what: Runnable, asked: Asked, log: SessionLog, how: Invocation, after:
 def _in_turn(what: Runnable, asked: Asked, log: SessionLog, how: Invocation) -> RunOutput:
     # A litellm model takes seconds to be loaded: not while others wait for the turn.
     order = what.order(asked, log, how)
-    refuse_unpriced(order.model, order.limits)
+    refuse_unpriced(order.models, order.limits)
     serial = order.history.on or how.serial or how.resume is not None
     with log.turn(order.run_id, how.waiting) if serial else nullcontext():
         recovered = log.recover()

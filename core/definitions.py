@@ -122,6 +122,8 @@ class AgentDefinition(BaseModel):
     """What it is for. For people: the model is not told."""
     model: _Text | None = None
     """Any litellm model name, local/NAME, gguf:PATH or replay:FILE."""
+    fallback_models: list[_Text] = []
+    """Models to ask, one after the other, when the first is down or out of capacity."""
     system: str | None = None
     """The beginning of the system message. {key} stands for a param, or a key of the state."""
     instructions: _Texts | None = None
@@ -260,6 +262,7 @@ class _Building:
                 self._wrong(("params", name), "a default is a text, a number, true, false or null")
         return Agent(
             model=definition.model,
+            fallback_models=tuple(definition.fallback_models),
             name=storable(definition.name or os.path.splitext(path)[0]),
             description=storable(definition.description),
             system=definition.system,

@@ -13,6 +13,7 @@ EventName = Literal[
     "RunStarted",
     "ModelRequestStarted",
     "ModelRequestError",
+    "FallbackModelActivated",
     "ModelContent",
     "RunContent",
     "RunIntermediateContent",

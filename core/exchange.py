@@ -29,6 +29,8 @@ class Exchange:
     limits: Limits
     flight: Flight
     announcer: Announcer
+    fallbacks: tuple[Model, ...] = ()
+    """Who is asked next, one after the other, when `model` is not to be had."""
     pieces: list[str] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
@@ -72,11 +74,12 @@ class Exchange:
                 return self._attempt(request, kind, attempt)
             except ModelError as error:
                 pause = self._pause(error, attempt)
-                if pause is None:
+                if pause is not None:
+                    self._announce_retry(error, attempt, pause)
+                elif not self._falls_back(error):
                     raise
-                self._announce_retry(error, attempt, pause)
-            time.sleep(pause)
-            attempt += 1
+            time.sleep(pause or 0.0)
+            attempt = 1 if pause is None else attempt + 1
 
     def end_turn(self, *, answered: bool) -> None:
         """Tell what the text was: the answer, or words before a tool call or a repair."""
@@ -131,6 +134,8 @@ class Exchange:
 
     def _in_time(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
         """Ask the model; raise TimeIsUp if the run's time ends before the answer does."""
+        if not self.model.takes_schema:
+            request = replace(request, schema=None)  # the messages tell it
         left = self.seconds_left
         if left is None:
             return self.model.ask(request, on_text)
@@ -202,6 +207,19 @@ class Exchange:
         left = self.seconds_left
         fits = pause <= _LONGEST_PAUSE and (left is None or pause < left)
         return pause if fits else None
+
+    def _falls_back(self, error: ModelError) -> bool:
+        """Turn to the next model for the rest of the run, if there is one and that may help.
+
+        A refused key or request is not worked around: somebody has to see it, and mend it.
+        """
+        if not error.retryable or self.pieces or not self.fallbacks:
+            return False
+        self.model, *others = self.fallbacks
+        self.fallbacks = tuple(others)
+        event = self.announcer.event("FallbackModelActivated")
+        self.announcer.tell({**event, "model": self.model.name, "error": error.record()})
+        return True
 
     def _announce_retry(self, error: ModelError, attempt: int, pause: float) -> None:
         event = self.announcer.event("ModelRequestError")

@@ -90,10 +90,13 @@ class Meter:
         )
 
 
-def refuse_unpriced(model: Model, limits: Limits) -> None:
-    """Raise ConfigError for a cost limit on a model whose price nobody knows."""
-    if limits.cost is not None and model.price is None:
-        raise ConfigError(
-            f"--max-cost needs the price of {model.name!r}, which is not known",
-            hint="leave --max-cost out, or limit tokens with --max-total-tokens",
-        )
+def refuse_unpriced(models: Iterable[Model], limits: Limits) -> None:
+    """Raise ConfigError for a cost limit on models of which nobody knows a price."""
+    if limits.cost is None:
+        return
+    for model in models:
+        if model.price is None:
+            raise ConfigError(
+                f"--max-cost needs the price of {model.name!r}, which is not known",
+                hint="leave --max-cost out, or limit tokens with --max-total-tokens",
+            )

@@ -28,6 +28,7 @@ class Order:
     model: Model
     run_id: str
     input: str
+    fallbacks: tuple[Model, ...] = ()
     files: tuple[Attachment, ...] = ()
     system: str | None = None
     history: HistoryPolicy = HistoryPolicy()
@@ -53,6 +54,11 @@ class Order:
     agent: str | None = None
     """Where the definition is: the run's line tells it, as it tells which params were given."""
     given_params: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def models(self) -> tuple[Model, ...]:
+        """All the models that may answer, in the order in which they are asked."""
+        return (self.model, *self.fallbacks)
 
     @property
     def whole_input(self) -> str:
@@ -98,7 +104,7 @@ def _history(order: Order, log: SessionLog, own: list[Message]) -> History:
 
 def _own_messages(order: Order, state: State) -> list[Message]:
     lead = order.instructions.system(state, order.system)
-    if order.schema is not None and not order.model.takes_schema:
+    if order.schema is not None and not all(model.takes_schema for model in order.models):
         lead.append(instruction(order.schema))
     messages = [system("\n\n".join(lead))] if lead else []
     if order.resumes is None:
@@ -124,7 +130,7 @@ def first_request(order: Order, planned: Plan) -> ModelRequest:
         options=order.model_options,
         max_tokens=order.limits.answer_tokens,
         tools=[for_model(_filled(tool.spec, order, planned)) for tool in order.tools],
-        schema=order.schema if order.model.takes_schema else None,
+        schema=order.schema,
         stream=order.stream,
     )
 

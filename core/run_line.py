@@ -66,6 +66,7 @@ def _asked(order: Order) -> dict[str, Any]:
     """Return how the run was asked for: what is null or empty is left out."""
     asked = {
         "agent": order.agent,
+        "fallback_models": [model.name for model in order.fallbacks],
         "param": order.given_params,
         "system": order.system or (None if order.agent else order.instructions.text),
         "option": order.model_options,

@@ -54,7 +54,7 @@ def perform(
     announcer = Announcer(listener, order.run_id, log.session_id)
     if order.process is not None:
         flight.note({"process": order.process})
-    exchange = Exchange(order.model, order.limits, flight, announcer)
+    exchange = Exchange(order.model, order.limits, flight, announcer, order.fallbacks)
     turns = Turns(
         exchange,
         log=log,
