@@ -11,8 +11,6 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -22,10 +20,9 @@ from pydantic import (
 
 from .agent import Agent
 from .answer_schema import checked_schema, parse_schema
-from .clock import seconds
 from .definition_file import DefinitionFile, read_file
 from .errors import ClewError, NotFoundError, UsageError
-from .limits import Limits
+from .limit_definitions import CONFIG, Count, LimitsDefinition
 from .loading import NAME, load_object
 from .model_options import checked
 from .state import storable_value, without_nulls
@@ -34,18 +31,8 @@ from .tool_specs import ToolDefinition, tools_of
 from .tools import Tool, by_name
 
 T = TypeVar("T")
-_CONFIG = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 _PARAM = re.compile(r"[A-Za-z_]\w*")
 _VALUE = "Value error, "
-
-
-def _duration(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        return value
-    try:
-        return seconds(str(value))
-    except UsageError as error:
-        raise ValueError(f"{error.message}: {error.hint}") from None
 
 
 def _either(kind: type) -> Callable[[Any], str]:
@@ -53,7 +40,6 @@ def _either(kind: type) -> Callable[[Any], str]:
 
 
 _Text = Annotated[str, Field(min_length=1)]
-_Count = Annotated[int, Field(ge=1)]
 _ToolEntry = Annotated[
     Annotated[_Text, Tag("text")] | Annotated[ToolDefinition, Tag("other")],
     Discriminator(_either(dict)),
@@ -66,53 +52,15 @@ _Texts = Annotated[
     Annotated[str, Tag("text")] | Annotated[list[str], Tag("other")],
     Discriminator(_either(list)),
 ]
-_Duration = Annotated[
-    float,
-    BeforeValidator(_duration),
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]}),
-]
 
 
 _Scalar = Annotated[Any, WithJsonSchema({"type": ["string", "number", "boolean", "null"]})]
 
 
-class LimitsDefinition(BaseModel):
-    """What a run may use at most; an option of the call goes before."""
-
-    model_config = _CONFIG
-
-    timeout: _Duration | None = None
-    """How long a run may take: seconds, or 90s, 10m, 2h."""
-    max_turns: _Count | None = None
-    """Requests to the model in a run."""
-    max_cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
-    """US dollars a run."""
-    max_tokens: _Count | None = None
-    """Tokens of an answer."""
-    max_total_tokens: _Count | None = None
-    """Tokens of a run."""
-    retries: Annotated[int, Field(ge=0)] | None = None
-    """How often a failed request is sent again."""
-    repairs: Annotated[int, Field(ge=0)] | None = None
-    """How often the model is asked to mend an answer that does not fit output_schema."""
-
-    def limits(self) -> Limits:
-        """Return them as a run takes them."""
-        return Limits(
-            seconds=self.timeout,
-            turns=self.max_turns,
-            cost=self.max_cost,
-            answer_tokens=self.max_tokens,
-            tokens=self.max_total_tokens,
-            retries=self.retries,
-            repairs=self.repairs,
-        )
-
-
 class AgentDefinition(BaseModel):
     """An agent: a model, what it is told, what it may use, and what its sessions start with."""
 
-    model_config = _CONFIG
+    model_config = CONFIG
 
     kind: Literal["agent"] = "agent"
     """What this file defines."""
@@ -151,9 +99,9 @@ class AgentDefinition(BaseModel):
     search_past_sessions: bool = False
     """Whether the model may look into the user's other sessions, by the tools
     search_past_sessions and read_past_session."""
-    num_past_sessions_to_search: _Count = 20
+    num_past_sessions_to_search: Count = 20
     """How many sessions a search looks into, those that were used last."""
-    num_past_session_runs_in_search: _Count = 3
+    num_past_session_runs_in_search: Count = 3
     """How many turns of a session a search shows."""
     input_schema: _Schema | None = None
     """What the prompt has to be: JSON Schema, @FILE, module:Class, or 'name str, age int'."""

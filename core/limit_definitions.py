@@ -1,0 +1,61 @@
+"""What a definition says of limits."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from .clock import seconds
+from .errors import UsageError
+from .limits import Limits
+
+CONFIG = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+Count = Annotated[int, Field(ge=1)]
+
+
+def _duration(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        return value
+    try:
+        return seconds(str(value))
+    except UsageError as error:
+        raise ValueError(f"{error.message}: {error.hint}") from None
+
+
+_Duration = Annotated[
+    float,
+    BeforeValidator(_duration),
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]}),
+]
+
+
+class LimitsDefinition(BaseModel):
+    """What a run may use at most; an option of the call goes before."""
+
+    model_config = CONFIG
+
+    timeout: _Duration | None = None
+    """How long a run may take: seconds, or 90s, 10m, 2h."""
+    max_turns: Count | None = None
+    """Requests to the model in a run."""
+    max_cost: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
+    """US dollars a run."""
+    max_tokens: Count | None = None
+    """Tokens of an answer."""
+    max_total_tokens: Count | None = None
+    """Tokens of a run."""
+    retries: Annotated[int, Field(ge=0)] | None = None
+    """How often a failed request is sent again."""
+    repairs: Annotated[int, Field(ge=0)] | None = None
+    """How often the model is asked to mend an answer that does not fit output_schema."""
+
+    def limits(self) -> Limits:
+        """Return them as a run takes them."""
+        return Limits(
+            seconds=self.timeout,
+            turns=self.max_turns,
+            cost=self.max_cost,
+            answer_tokens=self.max_tokens,
+            tokens=self.max_total_tokens,
+            retries=self.retries,
+            repairs=self.repairs,
+        )
