@@ -555,7 +555,7 @@ def test_a_command_that_has_ended_leaves_no_process_behind(
     monkeypatch.chdir(tmp_path)
     before = children()
     run(tmp_path, tools_of(command("true")), [call("t", "c1")], [call("t", "c2")])
-    assert children() == before
+    assert children() <= before  # an earlier test's may still end
 
 
 def children() -> set[str]:
