@@ -104,7 +104,10 @@ def _fields(agent: "Agent") -> dict[str, Any]:
         "fallback_models": [name_of(model) for model in agent.fallback_models],
         "system": agent.system,
         "instructions": agent.instructions,
-        "tools": [_tool(tool) for tool in agent.offered],
+        "tools": [
+            *(_tool(tool) for tool in agent.offered),
+            *({"mcp": server.place} for server in agent.servers),
+        ],
         "tool_call_limit": agent.tool_call_limit,
         "session_state": agent.session_state,
         "add_session_state_to_context": agent.add_session_state_to_context,

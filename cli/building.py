@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from clew.core.agent import Agent
     from clew.core.limits import Limits
     from clew.core.model import Model
-    from clew.core.tools import Tool
+    from clew.core.tools import Tool, ToolServer
 
     from .definitions import Definition
 
@@ -153,7 +153,7 @@ def _model_options(target: Target, options: RunOptions) -> dict[str, Any]:
     return given
 
 
-def _tools(target: Target, options: RunOptions) -> "list[Tool]":
+def _tools(target: Target, options: RunOptions) -> "list[Tool | ToolServer]":
     sources = options["tools"] or target.inherited.get("tool") or ()
     if not sources:
         return []

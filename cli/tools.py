@@ -12,7 +12,7 @@ from .approve import decider
 from .options import F, each_not_empty, json_option, not_empty
 
 if TYPE_CHECKING:
-    from clew.core.tools import RunContext, Tool, ToolSpec
+    from clew.core.tools import RunContext, Tool, ToolServer, ToolSpec
 
 
 _SHOWN = "`clew tools show {}` shows what it takes"
@@ -145,15 +145,30 @@ def _tools(app: App, agent: str | None, specs: tuple[str, ...]) -> "dict[str, To
     """Return the tools that are meant, by name."""
     from clew.core.text import storable
     from clew.core.tool_specs import tools_of
-    from clew.core.tools import by_name
+    from clew.core.tools import Tool, by_name
 
     from .definitions import find
 
     output.keep_stdout()
     if agent is None and not specs:
         raise UsageError("whose tools?", hint="name an agent with -a, or tools with -t")
-    own = find(app, storable(agent)).agent.offers(store=app.store) if agent is not None else ()
-    return by_name([*own, *(tool for spec in specs for tool in tools_of(storable(spec)))])
+    own = find(app, storable(agent)).agent if agent is not None else None
+    found = [each for spec in specs for each in tools_of(storable(spec))]
+    servers = [each for each in found if not isinstance(each, Tool)]
+    tools = [each for each in found if isinstance(each, Tool)]
+    if own is not None:
+        servers, tools = [*own.servers, *servers], [*own.offers(store=app.store), *tools]
+    return by_name([*tools, *_served(app, servers)])
+
+
+def _served(app: App, servers: "list[ToolServer]") -> "list[Tool]":
+    """Return the tools of servers, which run until the command ends."""
+    if not servers:
+        return []
+    from clew.core.tool_servers import Servers
+
+    running = click.get_current_context().with_resource(Servers())
+    return running.tools(servers, app.environment)
 
 
 def _one(tools: "dict[str, Tool]", name: str) -> "Tool":

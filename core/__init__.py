@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from .history import HistoryPolicy as HistoryPolicy
     from .invocation import Invocation as Invocation
     from .limits import Limits as Limits
+    from .mcp_server import McpServer as McpServer
+    from .mcp_server import McpTool as McpTool
     from .result import RunOutput as RunOutput
 else:
     _HOMES = {
@@ -24,6 +26,8 @@ else:
         "Invocation": "invocation",
         "ClewError": "errors",
         "Limits": "limits",
+        "McpServer": "mcp_server",
+        "McpTool": "mcp_server",
         "HistoryPolicy": "history",
         "RunOutput": "result",
     }
@@ -36,4 +40,13 @@ else:
         return getattr(import_module(f".{_HOMES[name]}", __name__), name)
 
 
-__all__ = ["Agent", "ClewError", "HistoryPolicy", "Invocation", "Limits", "RunOutput"]
+__all__ = [
+    "Agent",
+    "ClewError",
+    "HistoryPolicy",
+    "Invocation",
+    "Limits",
+    "McpServer",
+    "McpTool",
+    "RunOutput",
+]

@@ -22,7 +22,7 @@ from .state import storable_value
 from .store import SessionLog, Store
 from .templates import Instructions, instruction_text
 from .text import storable
-from .tools import Tool
+from .tools import Tool, ToolServer
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class Agent:
     num_past_session_runs_in_search: int = 3
     input_schema: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None
-    tools: Sequence[Tool | Callable[..., Any]] = ()
+    tools: Sequence[Tool | ToolServer | Callable[..., Any]] = ()
     tool_call_limit: int | None = None
     params: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
@@ -151,6 +151,7 @@ class Agent:
             name=self.name,
             tools=self.offers(log, how.store),
             tool_call_limit=self.tool_call_limit,
+            servers=self.servers,
             decide=how.decide,
             process=how.process,
             environment=how.environment | self._names(asked, log, how),
@@ -181,7 +182,7 @@ class Agent:
 
     @property
     def offered(self) -> tuple[Tool, ...]:
-        """The tools that its runs may call."""
+        """The tools that its runs may call, beside those of its servers."""
         return self.offers()
 
     def offers(self, log: SessionLog | None = None, store: Store | None = None) -> tuple[Tool, ...]:
@@ -189,7 +190,8 @@ class Agent:
         from .agentic_state import UpdateSessionState
 
         own = [UpdateSessionState()] if self.enable_agentic_state else []
-        return (*map(_tool, self.tools), *own, *self._lookups(log, store))
+        given = (_tool(each) for each in self.tools if not isinstance(each, ToolServer))
+        return (*given, *own, *self._lookups(log, store))
 
     def _lookups(self, log: SessionLog | None, store: Store | None) -> Iterator[Tool]:
         if not self.read_chat_history and not self.search_past_sessions:
@@ -203,6 +205,11 @@ class Agent:
             most = (self.num_past_sessions_to_search, self.num_past_session_runs_in_search)
             yield SearchPastSessions(past, *most)
             yield ReadPastSession(past)
+
+    @property
+    def servers(self) -> tuple[ToolServer, ...]:
+        """The servers that have more tools: which ones is known when they run."""
+        return tuple(each for each in self.tools if isinstance(each, ToolServer))
 
     @staticmethod
     def _names(asked: Asked, log: SessionLog, how: Invocation) -> dict[str, str]:

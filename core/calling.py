@@ -15,9 +15,10 @@ from .limits import refuse_unpriced
 from .order import Order, Plan, plan
 from .result import RunOutput
 from .runner import perform
-from .settling import refuse_unsettled, settlements
+from .settling import fitted, refuse_unsettled, settlements
 from .store import SessionLog
 from .text import storable
+from .tool_servers import Servers
 from .tools import by_name
 from .unkept import UnkeptLog
 
@@ -88,18 +89,29 @@ def _in_turn(what: Runnable, asked: Asked, log: SessionLog, how: Invocation) -> 
     order = what.order(asked, log, how)
     refuse_unpriced(order.models, order.limits)
     serial = order.history.on or how.serial or how.resume is not None
-    with log.turn(order.run_id, how.waiting) if serial else nullcontext():
+    turn = log.turn(order.run_id, how.waiting) if serial else nullcontext()
+    with Servers() as servers, turn:
         recovered = log.recover()
+        chain = None
         if how.resume is not None:
             chain = going_on(log, how.resume)
             if (going := _going_on(order, chain, how)) is None:
                 return RunOutput(chain.tip, repeated=True)
             order = going
+        order = _with_tools(order, chain, servers)
         if how.session_name is not None and how.store is not None and how.keep:
             name = ids.session_name(how.session_name)
             how.store.rename(log.session_id, how.user_id, name)
         result = perform(order, log, how.on_event, how.shield)
     return replace(result, recovered=tuple(recovered), problems=tuple(log.problems))
+
+
+def _with_tools(order: Order, chain: Chain | None, servers: Servers) -> Order:
+    """Return the order with all its tools, and with what was settled fitted to them."""
+    order = servers.join_in(order)
+    if chain is None or not order.settled:
+        return order
+    return replace(order, settled=fitted(order.settled, chain, by_name(order.tools)))
 
 
 def _asked(what: Runnable, input: str, how: Invocation) -> tuple[Asked, SessionLog]:
@@ -139,5 +151,5 @@ def _going_on(order: Order, chain: Chain, how: Invocation) -> Order | None:
             return None
         refuse_unsettled(tip, how.decide)
         return replace(order, resumes=tip)
-    settled = settlements(chain, how.answers, by_name(order.tools))
+    settled = settlements(chain, how.answers)
     return replace(order, resumes=tip, settled=settled) if settled else None

@@ -24,11 +24,12 @@ from .definition_file import DefinitionFile, read_file
 from .errors import ClewError, NotFoundError, UsageError
 from .limit_definitions import CONFIG, Count, LimitsDefinition
 from .loading import NAME, load_object
+from .mcp_definition import McpDefinition, McpToolDefinition
 from .model_options import checked
 from .state import storable_value, without_nulls
 from .text import storable
 from .tool_specs import ToolDefinition, tools_of
-from .tools import Tool, by_name
+from .tools import Tool, ToolServer, by_name
 
 T = TypeVar("T")
 _PARAM = re.compile(r"[A-Za-z_]\w*")
@@ -185,6 +186,9 @@ def _near(place: tuple[Any, ...]) -> str:
     fields = AgentDefinition.model_fields
     if place[0] == "tools":
         fields = ToolDefinition.model_fields
+        if "mcp" in place:
+            nested = place.index("tools", 1) if "tools" in place[1:] else None
+            fields = (McpToolDefinition if nested else McpDefinition).model_fields
     elif place[0] == "limits":
         fields = LimitsDefinition.model_fields
     near = get_close_matches(str(place[-1]), list(fields), 1)
@@ -260,17 +264,23 @@ class _Building:
         text = f"@{os.path.join(self._folder, given[1:])}" if given.startswith("@") else given
         return self._try((key,), lambda: parse_schema(text, "schema"))
 
-    def _tools(self, definition: AgentDefinition) -> list[Tool]:
-        tools: list[Tool] = []
+    def _tools(self, definition: AgentDefinition) -> list[Tool | ToolServer]:
+        tools: list[Tool | ToolServer] = []
         for number, entry in enumerate(definition.tools):
             tools += self._try(("tools", number), partial(self._entry, entry)) or []
-            program = entry.run[0] if isinstance(entry, ToolDefinition) and entry.run else None
-            if program is not None and shutil.which(program) is None:
-                self._wrong(("tools", number, "run"), f"there is no program {program!r} here")
-        self._try(("tools",), lambda: by_name(tools))
+            if isinstance(entry, ToolDefinition):
+                self._look_for(entry.run, "tools", number, "run")
+                served = entry.mcp.command if entry.mcp is not None else None
+                self._look_for(served, "tools", number, "mcp", "command")
+        known = [tool for tool in tools if isinstance(tool, Tool)]
+        self._try(("tools",), lambda: by_name(known))
         return tools
 
-    def _entry(self, entry: str | ToolDefinition) -> list[Tool]:
+    def _look_for(self, command: list[str] | None, *place: str | int) -> None:
+        if command and shutil.which(command[0]) is None:
+            self._wrong(place, f"there is no program {command[0]!r} here")
+
+    def _entry(self, entry: str | ToolDefinition) -> list[Tool | ToolServer]:
         if isinstance(entry, ToolDefinition):
             return [entry.tool("it", None)]
         is_path = not entry.lstrip().startswith("{") and not NAME.fullmatch(entry)

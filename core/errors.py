@@ -9,6 +9,7 @@
     ├── ConflictError               7   compare-and-set lost, id or name taken
     ├── DamagedError               65   a session file cannot be read
     ├── StoreError                 74   a session file cannot be written
+    ├── ToolServerDown              1   a server of tools cannot be used
     ├── BusyError                  75   another process has the turn
     ├── ConfigError                78   bad or untrusted configuration
     └── ModelError                  1   the model's side
@@ -127,6 +128,12 @@ class ConfigError(ClewError):
 
     kind = "config"
     exit_code = 78
+
+
+class ToolServerDown(ClewError):
+    """A server that has the run's tools did not start, or cannot be reached."""
+
+    kind = "tool_server"
 
 
 class ModelError(ClewError):

@@ -18,7 +18,7 @@ from .session import StateChange, Tip, tip_after
 from .state import merge
 from .store import SessionLog
 from .templates import Instructions
-from .tools import Tool, ToolSpec, for_model
+from .tools import Tool, ToolServer, ToolSpec, for_model
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,10 @@ class Order:
     resumes: RunLine | None = None
     tools: tuple[Tool, ...] = ()
     tool_call_limit: int | None = None
+    servers: tuple[ToolServer, ...] = ()
+    """Servers that have to be started before all tools are known."""
+    spent: float = 0.0
+    """Seconds of the run's time that starting them took."""
     decide: Decide = pause
     settled: dict[str, Settlement] = field(default_factory=dict)
     """What was decided about open calls of the run that this one goes on with."""
@@ -136,8 +140,8 @@ def first_request(order: Order, planned: Plan) -> ModelRequest:
 
 
 def _filled(spec: ToolSpec, order: Order, planned: Plan) -> ToolSpec:
-    """Return a tool with its description filled in, unless it is the user's own."""
-    if spec.source is not None:
+    """Return a tool with its description filled in, if that is the definition's."""
+    if spec.source is not None or spec.is_foreign:
         return spec
     description = order.instructions.fill(spec.description, planned.state)
     return replace(spec, description=description)

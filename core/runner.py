@@ -55,6 +55,7 @@ def perform(
     if order.process is not None:
         flight.note({"process": order.process})
     exchange = Exchange(order.model, order.limits, flight, announcer, order.fallbacks)
+    exchange.started -= order.spent
     turns = Turns(
         exchange,
         log=log,

@@ -11,11 +11,11 @@ from .lines import Requirement, RunLine
 from .tools import Tool, ToolError, field_value
 
 
-def settlements(chain: Chain, answers: Answers, tools: Mapping[str, Tool]) -> dict[str, Settlement]:
+def settlements(chain: Chain, answers: Answers) -> dict[str, Settlement]:
     """Return what is settled of what still waits; nothing, if all that was meant is settled.
 
     Meant are the calls that were open in the run that was named: what it has come to wait for
-    since then, nobody has seen. Raises UsageError for what is not open, or cannot be done.
+    since then, nobody has seen. Raises UsageError for what is not open.
     """
     first = chain.first
     if first["status"] != "PAUSED":
@@ -24,7 +24,14 @@ def settlements(chain: Chain, answers: Answers, tools: Mapping[str, Tool]) -> di
     if not meant:
         raise UsageError(f"nothing is settled by that: {waits_for(first)}", hint=SETTLE_HINT)
     still_open = _still_open(chain)
-    settled = {call: said for call, said in meant.items() if call in still_open}
+    return {call: said for call, said in meant.items() if call in still_open}
+
+
+def fitted(
+    settled: Mapping[str, Settlement], chain: Chain, tools: Mapping[str, Tool]
+) -> dict[str, Settlement]:
+    """Return what is settled in the tools' types; raise UsageError for what cannot be done."""
+    still_open = _still_open(chain)
     _refuse_missing(still_open, settled, tools)
     return {call: _typed(still_open[call], said, tools) for call, said in settled.items()}
 

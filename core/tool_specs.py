@@ -13,31 +13,37 @@ from . import loading
 from .answer_schema import checked_schema
 from .command_tool import DEFAULT_SECONDS, CommandTool
 from .errors import UsageError
+from .mcp_definition import McpDefinition
+from .mcp_server import CALL_SECONDS
 from .python_tool import PythonTool, load_function
-from .tools import Tool, ToolError, ToolSpec
+from .tools import Tool, ToolError, ToolServer, ToolSpec
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 
 class ToolDefinition(BaseModel):
-    """A tool: a command (`run`), a Python function (`python`), or one that runs elsewhere."""
+    """A tool: a command (`run`), a Python function (`python`), one that runs elsewhere; or all the
+    tools of a server (`mcp`)."""
 
     model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 
     name: str | None = None
-    """What the model calls it; otherwise the command's or the function's name."""
+    """What the model calls it; otherwise the command's or the function's name. Of a server, what
+    its tools' names begin with."""
     description: str = ""
     """What it does and when to use it, for the model."""
     run: Annotated[list[str], Field(min_length=1)] | None = None
     """A command and its arguments, run without a shell. The model's arguments are JSON on stdin."""
     python: str | None = None
     """A function, as module:function."""
+    mcp: McpDefinition | None = None
+    """A server whose tools are offered."""
     parameters: dict[str, Any] | None = None
     """JSON Schema of the arguments; of a Python function, its signature is."""
     timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """Seconds that a call may take."""
     env: list[str] = []
-    """Variables that a command gets although they hold secrets."""
+    """Variables that a command, or an MCP server, gets although they hold secrets."""
     requires_confirmation: bool = False
     """Whether somebody has to say yes before each call."""
     requires_user_input: list[str] = []
@@ -45,11 +51,13 @@ class ToolDefinition(BaseModel):
     external: bool = False
     """Whether the result comes from outside: the run pauses, `continue --result` goes on."""
 
-    def tool(self, where: str, source: str | None) -> Tool:
-        """Return the tool; raise UsageError if its parts do not go together."""
-        kinds = [self.run is not None, self.python is not None, self.external]
+    def tool(self, where: str, source: str | None) -> Tool | ToolServer:
+        """Return the tool, or the server; raise UsageError if its parts do not go together."""
+        kinds = [self.run is not None, self.python is not None, self.mcp is not None, self.external]
         if sum(kinds) != 1:
-            raise UsageError(f"{where}: a tool has one of run, python, external: true")
+            raise UsageError(f"{where}: a tool has one of run, python, mcp, external: true")
+        if self.mcp is not None:
+            return self._server(self.mcp, where, source)
         if self.python is not None:
             if self.parameters is not None or self.env or self.timeout is not None:
                 raise UsageError(f"{where}: parameters, env and timeout are for commands")
@@ -60,13 +68,36 @@ class ToolDefinition(BaseModel):
         spec = self._spec(where, os.path.basename(self.run[0]), source)
         return CommandTool(spec, self.run, seconds=self.timeout or DEFAULT_SECONDS, env=self.env)
 
+    def _server(self, mcp: McpDefinition, where: str, source: str | None) -> ToolServer:
+        if self.description or self.parameters is not None:
+            raise UsageError(f"{where}: an MCP server describes its tools itself")
+        if self.requires_user_input:
+            raise UsageError(
+                f"{where}: requires_user_input belongs to one tool of an MCP server",
+                hint="mcp.tools: [{name: TOOL, requires_user_input: [ARGUMENT]}]",
+            )
+        if self.name is not None and not _NAME.fullmatch(self.name):
+            raise self._bad_name(where, self.name)
+        try:
+            return mcp.server(
+                prefix=self.name,
+                keeps=self.env,
+                seconds=self.timeout or CALL_SECONDS,
+                requires_confirmation=self.requires_confirmation,
+                source=source,
+            )
+        except UsageError as error:
+            raise UsageError(f"{where}: {error.message}") from None
+
+    @staticmethod
+    def _bad_name(where: str, name: str) -> UsageError:
+        hint = "a name has 1 to 64 of A-Z a-z 0-9 _ -"
+        return UsageError(f"{where}: {name!r} is not a tool's name", hint=hint)
+
     def _spec(self, where: str, otherwise: str | None, source: str | None) -> ToolSpec:
         name = self.name or re.sub(r"[^A-Za-z0-9_-]", "_", otherwise or "")
         if not _NAME.fullmatch(name):
-            raise UsageError(
-                f"{where}: {name!r} is not a tool's name",
-                hint="a name has 1 to 64 of A-Z a-z 0-9 _ -",
-            )
+            raise self._bad_name(where, name)
         spec = ToolSpec(
             name,
             self.description,
@@ -97,7 +128,9 @@ class ExternalTool:
         """Nothing runs."""
 
 
-def tools_of(source: str, where: str = "--tool", *, recorded: bool = True) -> list[Tool]:
+def tools_of(
+    source: str, where: str = "--tool", *, recorded: bool = True
+) -> list[Tool | ToolServer]:
     """Return the tools that `--tool SOURCE` means; raise UsageError if it means none.
 
     It is `module:function`, a JSON object that defines a tool, or a YAML or JSON file with one or
@@ -115,8 +148,8 @@ def tools_of(source: str, where: str = "--tool", *, recorded: bool = True) -> li
     return [define(item, where=path, source=path if recorded else None) for item in items]
 
 
-def define(fields: Any, *, where: str, source: str | None = None) -> Tool:
-    """Return the tool that these fields define; raise UsageError, naming place and key."""
+def define(fields: Any, *, where: str, source: str | None = None) -> Tool | ToolServer:
+    """Return the tool or server that these fields define; raise UsageError that names the key."""
     try:
         definition = ToolDefinition.model_validate(fields)
     except ValidationError as error:

@@ -1,15 +1,18 @@
 """What a tool is to a run: a name, the shape of its arguments, and something that can be called."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from .errors import UsageError
 from .lines import FieldRecord, Requirement, RequirementKind, State
 from .messages import ToolCall
 from .state import parse_json, storable_value
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 LONGEST_RESULT = 64 * 1024
 """Bytes of a tool's result that the model gets to read."""
@@ -59,6 +62,8 @@ class ToolSpec:
     """The command line that will run, for whoever has to say yes."""
     source: str | None = None
     """What `--tool` was given, so that `continue` can find it again."""
+    is_foreign: bool = False
+    """Whether its words are somebody else's: `{key}` in them stands for nothing."""
 
 
 @runtime_checkable
@@ -81,6 +86,38 @@ class Tool(Protocol):
 
     def stop(self) -> None:
         """End what is running now: nobody waits for it any more."""
+
+
+@runtime_checkable
+class ToolServer(Protocol):
+    """Something that has to run before its tools are known."""
+
+    @property
+    def place(self) -> str:
+        """Its command or address."""
+
+    def start(self, environment: Mapping[str, str]) -> "RunningToolServer":
+        """Start it for a run, and return at once; raise ConfigError if that cannot be done here.
+
+        `environment` is what names the run to commands.
+        """
+
+
+class RunningToolServer(Protocol):
+    """A server that was started, and is ended by whoever started it."""
+
+    @property
+    def ready(self) -> "Future[Any]":
+        """Done when the tools are known, or it is known that there will be none."""
+
+    def tools(self) -> Sequence[Tool]:
+        """Return its tools, when it is ready; raise ToolServerDown or UsageError."""
+
+    def leave(self) -> None:
+        """Ask for its end, and wait for nothing."""
+
+    def join(self) -> None:
+        """Wait for its end."""
 
 
 def for_model(spec: ToolSpec) -> dict[str, Any]:
@@ -178,11 +215,14 @@ def _field(spec: ToolSpec, name: str) -> FieldRecord:
     return {"name": name, "description": described.get("description"), "value": None}
 
 
-def by_name(tools: Sequence[Tool]) -> dict[str, Tool]:
+def by_name(tools: Iterable[Tool]) -> dict[str, Tool]:
     """Return the tools by their names; raise UsageError if two have the same."""
     named: dict[str, Tool] = {}
     for tool in tools:
         if tool.spec.name in named:
-            raise UsageError(f"two tools are called {tool.spec.name!r}", hint="rename one of them")
+            raise UsageError(
+                f"two tools are called {tool.spec.name!r}",
+                hint="`name` renames a tool; of an MCP server, it goes before its tools' names",
+            )
         named[tool.spec.name] = tool
     return named

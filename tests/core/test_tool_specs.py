@@ -9,6 +9,7 @@ import pytest
 
 from clew.core.errors import UsageError
 from clew.core.tool_specs import tools_of
+from clew.core.tools import Tool, ToolSpec
 from tests.conftest import Clew
 from tests.toolcalls import call, calling, results
 
@@ -42,6 +43,10 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def specs_of(source: str) -> list[ToolSpec]:
+    return [tool.spec for tool in tools_of(source) if isinstance(tool, Tool)]
+
+
 def refusal(source: str) -> str:
     with pytest.raises(UsageError) as caught:
         tools_of(source)
@@ -51,30 +56,30 @@ def refusal(source: str) -> str:
 def test_a_definition_says_it_all() -> None:
     parameters = {"type": "object", "properties": {"a": {"type": "integer"}}}
     told = {"name": "t", "description": "Do it.", "run": ["x", "a b"], "parameters": parameters}
-    (tool,) = tools_of(json.dumps(told | {"requires_confirmation": True}))
-    assert (tool.spec.name, tool.spec.description) == ("t", "Do it.")
-    assert tool.spec.parameters == parameters
-    assert tool.spec.requires_confirmation
-    assert tool.spec.command == "x 'a b'"
+    (spec,) = specs_of(json.dumps(told | {"requires_confirmation": True}))
+    assert (spec.name, spec.description) == ("t", "Do it.")
+    assert spec.parameters == parameters
+    assert spec.requires_confirmation
+    assert spec.command == "x 'a b'"
 
 
 def test_a_command_without_a_name_is_called_by_its_programs() -> None:
-    (tool,) = tools_of('{"run": ["/usr/bin/get weather.sh", "now"]}')
-    assert tool.spec.name == "get_weather_sh"
+    (spec,) = specs_of('{"run": ["/usr/bin/get weather.sh", "now"]}')
+    assert spec.name == "get_weather_sh"
 
 
 def test_a_file_holds_one_tool_or_a_list_of_them_as_yaml_or_json(here: Path) -> None:
     Path("one.yaml").write_text("run: [one]")
     Path("two.yml").write_text("- run: [two]\n- {name: three, run: [x]}")
     Path("four.json").write_text('[{"run": ["four"]}]')
-    found = [tool for name in ("one.yaml", "two.yml", "four.json") for tool in tools_of(name)]
-    assert [tool.spec.name for tool in found] == ["one", "two", "three", "four"]
-    assert found[0].spec.source == os.path.abspath("one.yaml")
+    found = [spec for name in ("one.yaml", "two.yml", "four.json") for spec in specs_of(name)]
+    assert [spec.name for spec in found] == ["one", "two", "three", "four"]
+    assert found[0].source == os.path.abspath("one.yaml")
 
 
 def test_several_files_may_be_named_alike_to_a_function(here: Path) -> None:
     Path("a:b").write_text("run: [from_a_file]")
-    assert [tool.spec.name for tool in tools_of("a:b")] == ["from_a_file"]
+    assert [spec.name for spec in specs_of("a:b")] == ["from_a_file"]
 
 
 @pytest.mark.parametrize(
@@ -89,8 +94,8 @@ def test_several_files_may_be_named_alike_to_a_function(here: Path) -> None:
         ({"run": ["x"], "timeout": -1}, "timeout: Input should be greater than 0"),
         ({"run": ["x"], "timeout": "3"}, "timeout: Input should be a valid number"),
         ({"run": ["x"], "requires_confirmation": "yes"}, "requires_confirmation: Input should be"),
-        ({"name": "t"}, "a tool has one of run, python, external: true"),
-        ({"run": ["x"], "external": True}, "a tool has one of run, python, external: true"),
+        ({"name": "t"}, "a tool has one of run, python, mcp, external: true"),
+        ({"run": ["x"], "external": True}, "a tool has one of run, python, mcp, external: true"),
         ({"run": ["x"], "name": "no blanks"}, "'no blanks' is not a tool's name | a name has 1 to"),
         ({"run": ["x"], "name": "x" * 65}, "is not a tool's name"),
         ({"run": ["x"], "parameters": {"type": "array"}}, "has to be of type object"),
