@@ -1,6 +1,7 @@
 """The `clew` command: which commands there are, and the one place where errors end."""
 
 import errno
+import os
 import re
 import signal
 import traceback
@@ -183,7 +184,21 @@ def _unexpected(error: BaseException, wants_json: str | None) -> int:
         return 0  # click met a closed pipe while it wrote a help text
     if isinstance(error, OSError) and error.errno == errno.ENOSPC and not error.filename:
         return _fail(StoreError(f"cannot write to stdout: {error.strerror}"), None)
+    if isinstance(error, FileNotFoundError) and _is_nowhere():
+        gone = UsageError(
+            "the folder that clew was started in is gone", hint="cd to one that exists"
+        )
+        return _fail(gone, wants_json)
     return _bug(error, wants_json)
+
+
+def _is_nowhere() -> bool:
+    """Tell whether this process is in a folder that has been removed."""
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return True
+    return False
 
 
 def _bug(error: BaseException, wants_json: str | None) -> int:

@@ -152,3 +152,16 @@ def test_a_secret_among_the_words_is_not_repeated(run: Clew) -> None:
 
 def test_control_characters_of_a_hint_do_not_reach_the_terminal(clew: Clew) -> None:
     assert "\x1b" not in clew("\x1b[31mred", code=2).err
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["run -O answer.txt", "run -t tool.yaml", "tools list -t tool.yaml", "config trust ."],
+)
+def test_a_folder_that_is_gone_is_one_line_and_exit_2(clew: Clew, model: str, command: str) -> None:
+    script = f"mkdir gone; cd gone; rmdir ../gone; clew {command}"
+    if command.startswith("run"):
+        script += f" -q -m {model} hi"
+    result = clew.shell(script, code=2)
+    assert result.err.splitlines()[0] == "clew: the folder that clew was started in is gone"
+    assert not clew.home.exists()
