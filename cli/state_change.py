@@ -1,5 +1,6 @@
 """The commands of `clew state` that change the state: each writes one line, or none."""
 
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -8,6 +9,7 @@ import click
 from clew.core.errors import UsageError
 from clew.core.lines import State
 from clew.core.store import SessionLog
+from clew.core.text import is_secret_name
 
 from . import nesting, output
 from .app import App
@@ -175,6 +177,7 @@ def update(place: Place, /, *, program: str, **where: Any) -> None:
     from clew.core.state import difference, merge, storable_value
     from clew.core.text import storable
 
+    _forget_secrets()
     try:
         compiled = jq.compile(storable(program))
     except ValueError as error:
@@ -196,6 +199,12 @@ def update(place: Place, /, *, program: str, **where: Any) -> None:
         return merge(state, difference(jq.compile(".").input_value(state).first(), new))
 
     _change(place, _from_old(change), **where)
+
+
+def _forget_secrets() -> None:
+    """A jq program can read the environment, and what it makes is stored: no key may be there."""
+    for name in filter(is_secret_name, list(os.environ)):
+        del os.environ[name]
 
 
 @click.command("patch", short_help="Merge a JSON object into the state.")

@@ -233,6 +233,14 @@ def test_update_leaves_numbers_alone_that_jq_cannot_hold(session: Clew) -> None:
     assert session.stored("s")[-1]["state_patch"] == {"n": 2}
 
 
+@pytest.mark.parametrize("program", [".all = env", ".all = $ENV", ".all = [env[]]"])
+def test_a_program_sees_the_environment_without_its_keys(session: Clew, program: str) -> None:
+    environment = {"OPENAI_API_KEY": "sk-CANARY-0123456789", "PLAIN": "plain to see"}
+    session("state", "-s", "s", "update", program, env=environment)
+    raw = session.session_file("s").read_text()
+    assert ("plain to see" in raw, "CANARY" in raw) == (True, False)
+
+
 @pytest.mark.parametrize(
     "program", [".[", "nope", ".n", ".,.", "empty", "null", "[.]", ".n[0]", 'error("x")', "input"]
 )
