@@ -10,8 +10,8 @@ import re
 from typing import Any, Literal, NoReturn, NotRequired, cast, get_args
 
 from .errors import DamagedError, ErrorRecord
+from .line_shapes import what_is_wrong
 from .messages import Message
-from .shapes import members
 from .text import storable
 from .typed import TypedDict
 from .usage import RunMetrics, SessionMetrics, Totals
@@ -208,7 +208,7 @@ def decode(raw: bytes) -> Line:
     line = whole_characters(_loads(raw), raw)
     if not isinstance(line, dict):
         raise DamagedError("not a JSON object")
-    wrong = _wrong_in_line(line) or (line["type"] == "run" and _wrong_in_run(line))
+    wrong = what_is_wrong(line)
     if wrong:
         raise DamagedError(f"{wrong!r} is missing or wrong")
     return cast(Line, line)
@@ -261,7 +261,6 @@ def _finite(text: str) -> float:
     return number if math.isfinite(number) else _no_number("1e999")
 
 
-_NULL = type(None)
 _HALF = re.compile(
     rb"\\u[dD](?:[89abAB]..(?!\\u[dD][c-fC-F])|(?<!\\u[dD][89abAB]..\\u[dD])[c-fC-F])", re.DOTALL
 )
@@ -271,80 +270,3 @@ It begins with what every match begins with: so a line of megabytes is searched 
 """
 _DEEPEST = 200
 """Levels: what is written has at most half of them, and no reader fails at so many."""
-_USED = {
-    "input_tokens": int,
-    "output_tokens": int,
-    "total_tokens": int,
-    "cache_read_tokens": int,
-    "cache_write_tokens": int,
-    "reasoning_tokens": int,
-    "cost": (float, int, _NULL),
-    "duration": (float, int),
-    "estimated": bool,
-}
-_TOTALS = {**_USED, "cost_unknown": int, "requests": int}
-_ERROR = {"kind": str, "message": str, "hint": (str, _NULL), "exit_code": int}
-# What is read of a line without asking; the rest may be anything.
-_wrong_in_line = members(
-    {
-        "v": int,
-        "type": str,
-        "seq": int,
-        "session_id": str,
-        "user_id": str,
-        "created_at": str,
-        "session_state": dict,
-        "session_metrics": {**_TOTALS, "runs": int, "turns": int},
-    }
-)
-_wrong_in_run = members(
-    {
-        "run_id": str,
-        "parent_run_id": (str, _NULL),
-        "resumes": (str, _NULL),
-        "kind": str,
-        "status": str,
-        "exit_code": int,
-        "started_at": str,
-        "input": str,
-        "files": [{"name": str, "sha256": str}],
-        "content": str,
-        "model": str,
-        "messages": [
-            {
-                "role": str,
-                "content": str,
-                "tool_calls?": [{"id": str, "function": {"name": str, "arguments": str}}],
-                "tool_call_id?": str,
-            }
-        ],
-        "history": {
-            "first_seq": (int, _NULL),
-            "last_seq": (int, _NULL),
-            "left_out": int,
-            "tool_calls_left_out?": int,
-        },
-        "error": (_NULL, _ERROR),
-        "data": object,
-        "tools": [{"tool_call_id": str, "tool_name": str, "result": str}],
-        "requirements": [
-            {
-                "tool_call_id": str,
-                "kind": str,
-                "tool_name": str,
-                "tool_args": dict,
-                "fields": [{"name": str}],
-                "decision": (str, _NULL),
-            }
-        ],
-        "metrics": {**_TOTALS, "details": [{**_USED, "model": str}]},
-        "total_metrics": _TOTALS,
-        "options": {
-            "agent?": (str, _NULL),
-            "param?": (dict, _NULL),
-            "system?": (str, _NULL),
-            "option?": (dict, _NULL),
-            "tool?": ([str], _NULL),
-        },
-    }
-)

@@ -1,0 +1,88 @@
+"""What is read of a line without asking; the rest may be anything."""
+
+from typing import Any
+
+from .shapes import members
+
+_NULL = type(None)
+_USED = {
+    "input_tokens": int,
+    "output_tokens": int,
+    "total_tokens": int,
+    "cache_read_tokens": int,
+    "cache_write_tokens": int,
+    "reasoning_tokens": int,
+    "cost": (float, int, _NULL),
+    "duration": (float, int),
+    "estimated": bool,
+}
+_TOTALS = {**_USED, "cost_unknown": int, "requests": int}
+_ERROR = {"kind": str, "message": str, "hint": (str, _NULL), "exit_code": int}
+_wrong_in_line = members(
+    {
+        "v": int,
+        "type": str,
+        "seq": int,
+        "session_id": str,
+        "user_id": str,
+        "created_at": str,
+        "session_state": dict,
+        "session_metrics": {**_TOTALS, "runs": int, "turns": int},
+    }
+)
+_wrong_in_run = members(
+    {
+        "run_id": str,
+        "parent_run_id": (str, _NULL),
+        "resumes": (str, _NULL),
+        "kind": str,
+        "status": str,
+        "exit_code": int,
+        "started_at": str,
+        "input": str,
+        "files": [{"name": str, "sha256": str}],
+        "content": str,
+        "model": str,
+        "messages": [
+            {
+                "role": str,
+                "content": str,
+                "tool_calls?": [{"id": str, "function": {"name": str, "arguments": str}}],
+                "tool_call_id?": str,
+            }
+        ],
+        "history": {
+            "first_seq": (int, _NULL),
+            "last_seq": (int, _NULL),
+            "left_out": int,
+            "tool_calls_left_out?": int,
+        },
+        "error": (_NULL, _ERROR),
+        "data": object,
+        "tools": [{"tool_call_id": str, "tool_name": str, "result": str}],
+        "requirements": [
+            {
+                "tool_call_id": str,
+                "kind": str,
+                "tool_name": str,
+                "tool_args": dict,
+                "fields": [{"name": str}],
+                "decision": (str, _NULL),
+            }
+        ],
+        "metrics": {**_TOTALS, "details": [{**_USED, "model": str}]},
+        "total_metrics": _TOTALS,
+        "options": {
+            "agent?": (str, _NULL),
+            "param?": (dict, _NULL),
+            "system?": (str, _NULL),
+            "option?": (dict, _NULL),
+            "tool?": ([str], _NULL),
+        },
+    }
+)
+
+
+def what_is_wrong(line: dict[str, Any]) -> str | None:
+    """Return the name of the first key that is missing or wrong; None if none is."""
+    return _wrong_in_line(line) or (_wrong_in_run(line) if line["type"] == "run" else None)
