@@ -1,7 +1,7 @@
 """`clew metrics`: tokens, cost and time of a session, or of all of them."""
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, TypeGuard, cast
 
 import click
 
@@ -10,7 +10,7 @@ from .app import App
 from .options import SINCE, json_option, session_option, user_option
 
 if TYPE_CHECKING:
-    from clew.core.lines import RunLine
+    from clew.core.lines import Line, RunLine, SessionLine
     from clew.core.store import SessionLog
 
 
@@ -72,22 +72,27 @@ def _rows(
 
     rows: dict[str, dict[str, Any]] = {} if by else {"": {"runs": 0, **no_totals()}}
     for log in logs:
-        for run in _runs(log, since):
-            for key, totals in _parts(run, by):
+        for line in _with_metrics(log, since):
+            for key, totals in _parts(line, by):
                 row = rows.setdefault(key, {"runs": 0, **no_totals()})
-                runs = row.pop("runs")
-                rows[key] = {"runs": runs + 1, **add_totals(cast(Any, row), totals)}
+                runs = row.pop("runs") + (line["type"] == "run")
+                rows[key] = {"runs": runs, **add_totals(cast(Any, row), totals)}
     return rows
 
 
-def _runs(log: "SessionLog", since: str | None) -> "Iterator[RunLine]":
+def _with_metrics(log: "SessionLog", since: str | None) -> "Iterator[RunLine | SessionLine]":
+    """Yield the lines that cost something: runs, and what else a model was asked."""
     for line in log.lines():
-        if line["type"] == "run" and (since is None or line["created_at"] >= since):
+        if _costs(line) and (since is None or line["created_at"] >= since):
             yield line
 
 
-def _parts(run: "RunLine", by: str | None) -> Iterator[tuple[str, Any]]:
-    """Yield the totals that a run adds to each row: by model, its calls are parted."""
+def _costs(line: "Line") -> "TypeGuard[RunLine | SessionLine]":
+    return line["type"] == "run" or (line["type"] == "session" and "metrics" in line)
+
+
+def _parts(run: "RunLine | SessionLine", by: str | None) -> Iterator[tuple[str, Any]]:
+    """Yield the totals that a line adds to each row: by model, its calls are parted."""
     from clew.core.flight import without_details
     from clew.core.usage import totals
 
@@ -98,7 +103,7 @@ def _parts(run: "RunLine", by: str | None) -> Iterator[tuple[str, Any]]:
             yield model, totals(own, sum(call["duration"] for call in own))
         return
     keys = {
-        "agent": str(run.get("name") or "-"),
+        "agent": str((run["type"] == "run" and run.get("name")) or "-"),
         "session": run["session_id"],
         "day": run["created_at"][:10],
     }

@@ -7,13 +7,15 @@ be mended (another one asks for that); for each tool call `{"begun": ToolRecord}
 and `{"tool": ToolRecord}` when it ended; `{"requirement": Requirement}` when somebody decided, and
 `{"state_patch": …}` for what the run has changed in the state and not stored yet. `{"process":
 Process}` says who can be told to stop.
+
+What a model is asked about a session, outside of a run, is written down in the same way.
 """
 
 from collections.abc import Collection, Iterable
 from typing import Any, cast
 
 from .errors import ClewError
-from .lines import Requirement, RunLine, ToolRecord
+from .lines import Line, Requirement, RunLine, SessionLine, ToolRecord
 from .messages import Message, ToolCall, assistant, open_calls, tool_result
 from .session import Draft, StateChange
 from .tools import ToolError, arguments_of
@@ -40,6 +42,26 @@ def interrupted_line(intent: RunLine, notes: Iterable[dict[str, Any]]) -> RunLin
     for note in notes:
         died.take(note)
     return died.line()
+
+
+def interrupted_job(intent: SessionLine, notes: Iterable[dict[str, Any]]) -> SessionLine | None:
+    """Return the line of a job that died after these notes; None if no model had been asked."""
+    calls: list[Call] = []
+    pending: Call | None = None
+    text = ""
+    for note in notes:
+        if "open" in note:
+            pending, text = cast(Call, note["open"]), ""
+        elif "text" in note:
+            text += str(note["text"])
+        elif "call" in note:
+            calls.append(cast(Call, note["call"]))
+            pending = None
+    if pending is not None:
+        calls.append(_as_far_as_it_came(pending, text))
+    line = intent.copy()
+    line["metrics"] = run_metrics(calls, sum(call["duration"] for call in calls), None)
+    return line if calls else None
 
 
 class _Died:
@@ -147,7 +169,8 @@ _STORE_FIELDS = ("v", "type", "seq", "session_id", "user_id", "created_at")
 _FOLD_FIELDS = ("session_state", "session_metrics")
 
 
-def draft_of(line: RunLine) -> Draft:
-    """Return the draft that stores this line of a run: the store's own fields are made anew."""
+def draft_of(line: Line) -> Draft:
+    """Return the draft that stores this line: the store's own fields are made anew."""
     fields = {k: v for k, v in line.items() if k not in _STORE_FIELDS + _FOLD_FIELDS}
-    return Draft("run", fields, StateChange(patch=line["state_patch"]))
+    patch = None if line["type"] == "session" else line["state_patch"]
+    return Draft(line["type"], fields, StateChange(patch=patch))

@@ -17,6 +17,7 @@ _USED = {
     "estimated": bool,
 }
 _TOTALS = {**_USED, "cost_unknown": int, "requests": int}
+_METRICS = {**_TOTALS, "details": [{**_USED, "model": str}]}
 _ERROR = {"kind": str, "message": str, "hint": (str, _NULL), "exit_code": int}
 _wrong_in_line = members(
     {
@@ -27,7 +28,7 @@ _wrong_in_line = members(
         "user_id": str,
         "created_at": str,
         "session_state": dict,
-        "session_metrics": {**_TOTALS, "runs": int, "turns": int},
+        "session_metrics": {**_TOTALS, "runs": int, "turns": int, "summary_seq?": int},
     }
 )
 _wrong_in_run = members(
@@ -70,7 +71,7 @@ _wrong_in_run = members(
                 "decision": (str, _NULL),
             }
         ],
-        "metrics": {**_TOTALS, "details": [{**_USED, "model": str}]},
+        "metrics": _METRICS,
         "total_metrics": _TOTALS,
         "options": {
             "agent?": (str, _NULL),
@@ -81,8 +82,21 @@ _wrong_in_run = members(
         },
     }
 )
+_wrong_in_session = members(
+    {
+        "summary?": (str, _NULL),
+        "covers?": (_NULL, {"last_seq": int, "turns": int, "left_out": int}),
+        "job_id?": str,
+        "metrics?": _METRICS,
+    }
+)
+_wrong_in_type = {"run": _wrong_in_run, "session": _wrong_in_session}
 
 
 def what_is_wrong(line: dict[str, Any]) -> str | None:
     """Return the name of the first key that is missing or wrong; None if none is."""
-    return _wrong_in_line(line) or (_wrong_in_run(line) if line["type"] == "run" else None)
+    return _wrong_in_line(line) or _wrong_in_type.get(line["type"], _nothing_wrong)(line)
+
+
+def _nothing_wrong(_line: dict[str, Any]) -> None:
+    """Return None: the line is of a type without more that is read."""

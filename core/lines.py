@@ -179,13 +179,36 @@ class RepairRecord(TypedDict):
     """Where lines are missing since: the seq before and after, `[before, after]`."""
 
 
+class Covered(TypedDict):
+    """What a summary stands for."""
+
+    last_seq: int
+    """The last run that it covers."""
+    turns: int
+    """How many completed turns it stands for."""
+    left_out: int
+    """How many earlier ones are not in it, since they were too many for one request."""
+
+
 class SessionLine(BaseLine):
-    """A change of the session itself."""
+    """A change of the session itself; one that a model was asked for has all keys from `summary`
+    to `metrics`."""
 
     type: Literal["session"]
     name: str | None
     """Its new name; null where that did not change."""
     repaired: NotRequired[RepairRecord]
+    summary: NotRequired[str | None]
+    """The conversation in short; null where no summary was made."""
+    covers: NotRequired[Covered | None]
+    by: NotRequired[str | None]
+    """The run after which it was made; null where somebody asked for it."""
+    job_id: NotRequired[str]
+    """What the model was asked, for one line: no two lines have the same."""
+    error: NotRequired[ErrorRecord | None]
+    """Why nothing, or less, came of it."""
+    metrics: NotRequired[RunMetrics]
+    """What the model used for it."""
     session_state: State
     session_metrics: SessionMetrics
 

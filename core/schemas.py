@@ -25,6 +25,7 @@ _TYPES: tuple[Any, ...] = (
     lines.FieldRecord,
     lines.Requirement,
     lines.RepairRecord,
+    lines.Covered,
     lines.RunLine,
     lines.StateLine,
     lines.SessionLine,

@@ -84,7 +84,7 @@ def seal(draft: Draft, tip: Tip, *, session_id: str, user_id: str, created_at: s
         "created_at": created_at,
         **fields,
         "session_state": state,
-        "session_metrics": _metrics_after(tip.metrics, draft.type, draft.fields),
+        "session_metrics": _metrics_after(tip, draft.type, draft.fields),
     }
     return cast(Line, line)
 
@@ -97,20 +97,23 @@ def fold(tip: Tip, line: Line) -> Tip:
     patch = None if line["type"] == "session" else line["state_patch"]
     state = merge(tip.state, patch) if patch else tip.state
     fields = cast(dict[str, Any], line)
-    return Tip(tip.seq + 1, state, _metrics_after(tip.metrics, line["type"], fields))
+    return Tip(tip.seq + 1, state, _metrics_after(tip, line["type"], fields))
 
 
-def _metrics_after(before: SessionMetrics, kind: str, fields: dict[str, Any]) -> SessionMetrics:
-    if kind != "run":
-        return before
+def _metrics_after(tip: Tip, kind: str, fields: dict[str, Any]) -> SessionMetrics:
+    if kind not in ("run", "session") or "metrics" not in fields:
+        return tip.metrics
+    known = no_session_metrics() | tip.metrics
+    after = known | cast(SessionMetrics, add_totals(known, fields["metrics"]))
+    if kind == "session":
+        if fields.get("summary") is not None:
+            after["summary_seq"] = tip.seq + 1
+        return after
     run = cast(RunLine, fields)
     top = run["parent_run_id"] is None
-    known = no_session_metrics() | before
-    return {
-        **add_totals(known, run["metrics"]),
-        "runs": known["runs"] + top,
-        "turns": known["turns"] + (top and run["status"] == "COMPLETED"),
-    }
+    after["runs"] += top
+    after["turns"] += top and run["status"] == "COMPLETED"
+    return after
 
 
 def state_draft(

@@ -28,11 +28,16 @@ def fitting(shape: Any) -> Check:
 
 def members(shape: dict[str, Any]) -> Callable[[dict[str, Any]], str | None]:
     """Return what names the first key of an object that is missing or wrong, None if none is."""
-    checks = [(key, fitting(inner)) for key, inner in shape.items()]
+    checks = [
+        (key.removesuffix("?"), fitting(inner), key.endswith("?")) for key, inner in shape.items()
+    ]
 
     def first_wrong(value: dict[str, Any]) -> str | None:
-        for key, fits in checks:
-            if key not in value or not fits(value[key]):
+        for key, fits, may_be_missing in checks:
+            if key not in value:
+                if not may_be_missing:
+                    return key
+            elif not fits(value[key]):
                 return key
         return None
 

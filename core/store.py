@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from .lines import Line, RunLine
+from .lines import Line, RunLine, SessionLine
 from .process import Process
 from .session import Drafter
 
@@ -129,6 +129,12 @@ class SessionLog(Protocol):
     def last(self) -> Line | None:
         """Return the last line, None if there is none; raise DamagedError if it cannot be read."""
 
+    def at(self, seq: int) -> Line | None:
+        """Return the line of this number, None if there is none that can be read.
+
+        However long the session is, not much more than that line is read.
+        """
+
     def append(self, draft: Drafter) -> Line | None:
         """Write one line and return it as stored; durable on return.
 
@@ -144,11 +150,21 @@ class SessionLog(Protocol):
     def begin(self, intent: RunLine) -> Flight:
         """Record, durably, that a run begins; raise StoreError if it cannot be."""
 
+    def job(self, intent: SessionLine) -> AbstractContextManager[Flight]:
+        """Record, durably, that a model is asked about the session; forget it at the block's end.
+
+        One job at a time: raises BusyError, at once, while there is another. Raises StoreError if
+        it cannot be recorded. After an exception the record stays, to be recovered.
+        """
+
     def in_flight(self) -> list[InFlight]:
         """Return the runs that have no line yet, oldest first. Writes nothing."""
 
     def recover(self) -> list[RunLine]:
-        """Store dead runs in flight as INTERRUPTED, each exactly once, and return their lines."""
+        """Store dead runs in flight as INTERRUPTED, each exactly once, and return their lines.
+
+        What dead jobs have used is stored too, as `session` lines without a result.
+        """
 
 
 class Store(Protocol):

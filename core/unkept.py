@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from .clock import now
-from .lines import Line, RunLine
+from .lines import Line, RunLine, SessionLine
 from .session import Drafter, seal, tip_after
 from .store import Flight, InFlight, Problem, SessionLog, Waiting
 
@@ -40,6 +40,10 @@ class UnkeptLog:
         """Return the last line of the session behind."""
         return self._behind.last() if self._behind else None
 
+    def at(self, seq: int) -> Line | None:
+        """Return the line of this number of the session behind."""
+        return self._behind.at(seq) if self._behind else None
+
     def append(self, draft: Drafter) -> Line | None:
         """Return the line as it would have been stored, without a seq."""
         tip = tip_after(self.last())
@@ -57,6 +61,10 @@ class UnkeptLog:
     def begin(self, intent: RunLine) -> Flight:
         """Record nothing."""
         return _NoFlight()
+
+    def job(self, intent: SessionLine) -> AbstractContextManager[Flight]:
+        """Record nothing."""
+        return nullcontext(_NoFlight())
 
     def in_flight(self) -> list[InFlight]:
         """Return what is in flight in the session behind."""

@@ -1,7 +1,7 @@
 """Tokens, cost and time: of one model call, of a run, of a session."""
 
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, NotRequired, cast
 
 from .typed import TypedDict
 
@@ -67,6 +67,8 @@ class SessionMetrics(Totals):
     """Top-level runs."""
     turns: int
     """Top-level runs that are COMPLETED: what history can send."""
+    summary_seq: NotRequired[int]
+    """The last line that has a summary; not there before the first one."""
 
 
 _COUNTS: tuple[
@@ -142,7 +144,7 @@ def run_metrics(calls: list[Call], duration: float, first_token: float | None) -
 
 def no_session_metrics() -> SessionMetrics:
     """Return the metrics of a session without lines."""
-    return {**no_totals(), "runs": 0, "turns": 0}
+    return cast(SessionMetrics, {**no_totals(), "runs": 0, "turns": 0})
 
 
 def add_totals(left: Totals, right: Totals) -> Totals:

@@ -1,4 +1,4 @@
-"""Runs under way: a file each, locked as long as its process lives.
+"""Runs and jobs under way: a file each, locked as long as its process lives.
 
 The files of one session begin with its `stem`: the user's folder for them, the session's id, and a
 character that no id has. The first line holds the intent, the others are its notes (see
@@ -14,9 +14,9 @@ from contextlib import suppress
 from typing import Any, cast
 
 from clew.core.errors import DamagedError
-from clew.core.flight import draft_of, interrupted_line
+from clew.core.flight import draft_of, interrupted_job, interrupted_line
 from clew.core.ids import digest, is_session_id
-from clew.core.lines import RunLine, decode, encode, whole_characters
+from clew.core.lines import Line, RunLine, SessionLine, decode, encode, whole_characters
 from clew.core.process import Process
 from clew.core.session import Tip, seal
 from clew.core.shapes import fitting
@@ -36,6 +36,8 @@ from .locks import is_still
 
 FOLDER = ".inflight"
 _SUFFIX = ".part"
+JOB = ".job"
+"""How the names of records end that are not of runs."""
 _AFTER_ID = "~"
 _names_process = fitting({"pid": int, "host": str, "place": str})
 _UNREADABLE = (
@@ -99,11 +101,19 @@ class FlightFile:
 
 def begin(stem: str, intent: RunLine, after: int) -> FlightFile:
     """Make the record of a run that begins after line `after`, durable, or raise StoreError."""
+    return _begin(stem + digest(intent["run_id"]) + _SUFFIX, intent, after)
+
+
+def begin_job(stem: str, intent: SessionLine, after: int) -> FlightFile:
+    """Make the record of a job in the same way."""
+    return _begin(stem + digest(intent["job_id"]) + JOB, intent, after)
+
+
+def _begin(path: str, intent: Line, after: int) -> FlightFile:
     from filelock import lock_descriptor
 
-    folder = os.path.dirname(stem)
+    folder = os.path.dirname(path)
     make_folder(folder)
-    path = stem + digest(intent["run_id"]) + _SUFFIX
     draft = f"{path}.{secrets.token_hex(8)}.new"
     with storing("write", path):
         fd = open_private(draft, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL)
@@ -147,11 +157,11 @@ def any_record(stem: str) -> bool:
     return next(_paths(stem), None) is not None
 
 
-def dead_records(stem: str) -> Iterator[tuple[str, int]]:
+def dead_records(stem: str, suffix: str = _SUFFIX) -> Iterator[tuple[str, int]]:
     """Yield path and descriptor of each record whose owner is dead, locked for the caller."""
     from filelock import lock_descriptor
 
-    for path in _paths(stem):
+    for path in _paths(stem, suffix):
         with storing("recover", path):
             try:
                 fd = open_private(path, os.O_RDWR)
@@ -195,19 +205,33 @@ def _process(notes: list[dict[str, Any]]) -> Process | None:
     return cast(Process, said) if _names_process(said) else None
 
 
-def _try_to_store(run: RunLine) -> None:
+def read_job(fd: int) -> tuple[SessionLine | None, int] | None:
+    """Return a job's line if it died now, if it used anything, and the seq it began after.
+
+    None if the record is unreadable.
+    """
+    notes = _notes(fd)
+    with suppress(*_UNREADABLE, DamagedError):
+        job = interrupted_job(cast(SessionLine, notes[0]["intent"]), notes[1:])
+        if job is not None:
+            _try_to_store(job)
+        return job, int(notes[0]["after"])
+    return None
+
+
+def _try_to_store(line: Line) -> None:
     """Raise what storing this line would raise."""
-    who = {"session_id": run["session_id"], "user_id": run["user_id"]}
-    decode(encode(seal(draft_of(run), Tip(), created_at=run["created_at"], **who)))
+    who = {"session_id": line["session_id"], "user_id": line["user_id"]}
+    decode(encode(seal(draft_of(line), Tip(), created_at=line["created_at"], **who)))
 
 
-def _paths(stem: str) -> Iterator[str]:
+def _paths(stem: str, suffix: str = _SUFFIX) -> Iterator[str]:
     folder, session = os.path.split(stem)
     names: list[str] = []
     with storing("read", folder), suppress(FileNotFoundError, NotADirectoryError):
         names = sorted(os.listdir(folder))
     for name in names:
-        if name.startswith(session) and name.endswith(_SUFFIX):
+        if name.startswith(session) and name.endswith(suffix):
             yield os.path.join(folder, name)
 
 

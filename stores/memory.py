@@ -10,9 +10,9 @@ from typing import Any, cast
 
 from clew.core.clock import now
 from clew.core.errors import BusyError, ConflictError
-from clew.core.flight import draft_of, interrupted_line
+from clew.core.flight import draft_of, interrupted_job, interrupted_line
 from clew.core.ids import is_generated
-from clew.core.lines import Line, RunLine
+from clew.core.lines import Line, RunLine, SessionLine
 from clew.core.session import Drafter, always, name_draft, seal, tip_after
 from clew.core.store import Claim, Flight, Holder, InFlight, Problem, SessionLog, Waiting
 from clew.core.text import one_spelling
@@ -64,8 +64,8 @@ class MemoryStore:
     def name_of(self, session_id: str, user_id: str) -> str | None:
         """Return the name of this user's session."""
         for line in self.session(session_id, user_id).newest():
-            if line["type"] == "session":
-                return cast(dict[str, Any], line).get("name")
+            if line["type"] == "session" and line.get("name"):
+                return line["name"]
         return None
 
     def rename(self, session_id: str, user_id: str, name: str) -> None:
@@ -117,7 +117,9 @@ class MemoryLog:
         self.problems: list[Problem] = []
         self._lines: list[Line] = []
         self._flights: list[_MemoryFlight] = []
+        self._dead_jobs: list[SessionLine] = []
         self._turn = _Lock()
+        self._job = _Lock()
         self._append = threading.RLock()
         self._used = used
 
@@ -137,6 +139,10 @@ class MemoryLog:
     def last(self) -> Line | None:
         """Return the last line."""
         return copy.deepcopy(self._lines[-1]) if self._lines else None
+
+    def at(self, seq: int) -> Line | None:
+        """Return the line of this number."""
+        return copy.deepcopy(self._lines[seq - 1]) if 0 < seq <= len(self._lines) else None
 
     def append(self, draft: Drafter) -> Line | None:
         """Keep one line and return it."""
@@ -163,6 +169,19 @@ class MemoryLog:
         self._flights.append(flight)
         return flight
 
+    @contextmanager
+    def job(self, intent: SessionLine) -> Iterator[Flight]:
+        """Keep a record while a model is asked about the session, one job at a time."""
+        with self._job.held(f"session {self.session_id}", intent["by"] or "", Waiting(0)):
+            flight = _MemoryJob()
+            try:
+                yield flight
+            except BaseException:
+                died = interrupted_job(intent, flight.notes)
+                stored = any(line.get("job_id") == intent["job_id"] for line in self._lines[:])
+                self._dead_jobs += [died] if died is not None and not stored else []
+                raise
+
     def in_flight(self) -> list[InFlight]:
         """Return the runs that have no line yet, oldest first."""
         flights = [InFlight(flight.line(), flight.running) for flight in self._flights[:]]
@@ -178,6 +197,8 @@ class MemoryLog:
                 if not self._stored(run):
                     recovered.append(cast(RunLine, self.append(always(draft_of(run)))))
                 self._flights.remove(flight)
+            while self._dead_jobs:
+                self.append(always(draft_of(self._dead_jobs.pop(0))))
         return recovered
 
     def _stored(self, run: RunLine) -> bool:
@@ -206,6 +227,20 @@ class _MemoryFlight:
 
     def line(self) -> RunLine:
         return interrupted_line(self._intent, self._notes)
+
+
+class _MemoryJob:
+    """The notes of a job; its end is the end of the block that it belongs to."""
+
+    def __init__(self) -> None:
+        self.notes: list[dict[str, Any]] = []
+
+    def note(self, note: dict[str, Any]) -> None:
+        self.notes.append(note)
+
+    def sync(self) -> None: ...
+    def landed(self) -> None: ...
+    def stranded(self) -> None: ...
 
 
 class _Lock:

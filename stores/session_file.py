@@ -10,7 +10,7 @@ from typing import cast
 from clew.core.clock import now
 from clew.core.errors import DamagedError
 from clew.core.flight import draft_of
-from clew.core.lines import Line, RunLine, decode, encode
+from clew.core.lines import Line, RunLine, SessionLine, decode, encode
 from clew.core.session import Draft, Drafter, Tip, seal, tip_after
 from clew.core.store import Flight, InFlight, Problem, Waiting
 
@@ -18,7 +18,7 @@ from . import inflight
 from .append import Known, append_line, last_line
 from .files import close, make_folder, open_to_read, storing
 from .locks import hold, me
-from .tail import backwards, forwards, line_number, whole_lines
+from .tail import backwards, forwards, line_number, sought, whole_lines
 
 _ABOVE = 2
 """Folders between a user's and the store's own: they have to be safe, too."""
@@ -67,6 +67,16 @@ class SessionFile:
         with self._reading() as (fd, size):
             return self._own(last_line(fd, size, self.location))
 
+    def at(self, seq: int) -> Line | None:
+        """Return the line of this number; among damaged lines it is looked for one by one."""
+        with self._reading() as (fd, size), suppress(DamagedError):
+            raw = sought(fd, size, seq, lambda raw: decode(raw)["seq"] or 0)
+            return self._decoded(raw, partial(int, seq)) if raw is not None else None
+        for line in self.newest():
+            if (line["seq"] or 0) <= seq:
+                return line if line["seq"] == seq else None
+        return None
+
     def append(self, draft: Drafter) -> Line | None:
         """Write one line, durable on return, and return it."""
         stored: list[Line] = []
@@ -101,6 +111,20 @@ class SessionFile:
         make_folder(self._folder, parents=_ABOVE)
         return inflight.begin(self._flights, intent, tip_after(self.last()).seq)
 
+    @contextmanager
+    def job(self, intent: SessionLine) -> Iterator[Flight]:
+        """Record that a model is asked about the session, one job at a time."""
+        make_folder(self._folder, parents=_ABOVE)
+        lock, what = f"{self._stem}.job.lock", f"session {self.session_id}"
+        with hold(lock, what, Waiting(0), me(intent["by"])):
+            flight = inflight.begin_job(self._flights, intent, tip_after(self.last()).seq)
+            try:
+                yield flight
+            except BaseException:
+                flight.stranded()
+                raise
+            flight.landed()
+
     def in_flight(self) -> list[InFlight]:
         """Return the runs that have no line yet, oldest first."""
         flights = inflight.read_all(self._flights)
@@ -115,27 +139,43 @@ class SessionFile:
             with storing("recover", path):
                 record = inflight.read_record(fd)
                 if record is None:
-                    os.replace(path, path + ".damaged")
-                    self.problems.append(Problem(path, 1, "not a record of a run; moved aside"))
+                    self._move_aside(path, "not a record of a run; moved aside")
                     continue
                 line = self.append(partial(self._unless_stored, *record))
                 recovered += [cast(RunLine, line)] if line is not None else []
                 os.unlink(path)
+        self._recover_jobs()
         return recovered
 
-    def _unless_stored(self, run: RunLine, after: int, _tip: Tip) -> Draft | None:
-        """Make the draft of a dead run that has no line.
+    def _recover_jobs(self) -> None:
+        for path, fd in inflight.dead_records(self._flights, inflight.JOB):
+            with storing("recover", path):
+                record = inflight.read_job(fd)
+                if record is None:
+                    self._move_aside(path, "not a record of a job; moved aside")
+                    continue
+                job, after = record
+                if job is not None:
+                    self.append(partial(self._unless_stored, job, after))
+                os.unlink(path)
+
+    def _move_aside(self, path: str, reason: str) -> None:
+        os.replace(path, path + ".damaged")
+        self.problems.append(Problem(path, 1, reason))
+
+    def _unless_stored(self, dead: RunLine | SessionLine, after: int, _tip: Tip) -> Draft | None:
+        """Make the draft of a dead run or job that has no line.
 
         Asked once the end is healed: the last line may have lacked nothing but its newline.
         """
-        return None if self._stored(run["run_id"], after) else draft_of(run)
+        return None if self._stored(_id(dead), after) else draft_of(dead)
 
-    def _stored(self, run_id: str, after: int) -> bool:
-        """Tell whether a line after line `after` is this run's."""
+    def _stored(self, its_id: str | None, after: int) -> bool:
+        """Tell whether a line after line `after` is that of the run or job of this id."""
         for line in self.newest():
             if (line["seq"] or 0) <= after:
                 return False
-            if line["type"] == "run" and line["run_id"] == run_id:
+            if _id(line) == its_id:
                 return True
         return False
 
@@ -179,6 +219,13 @@ class SessionFile:
 
     def _owns(self, line: Line) -> bool:
         return (line["session_id"], line["user_id"]) == (self.session_id, self.user_id)
+
+
+def _id(line: Line) -> str | None:
+    """Return the id of the run or job whose line this is."""
+    if line["type"] == "run":
+        return line["run_id"]
+    return line.get("job_id") if line["type"] == "session" else None
 
 
 def _head(line: Line) -> Line:

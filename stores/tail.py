@@ -5,7 +5,7 @@ off, when a torn end is moved aside, which may happen while somebody reads.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _SMALLEST = 1 << 13
 _LARGEST = 1 << 17
@@ -50,6 +50,45 @@ def forwards(fd: int, size: int) -> Iterator[tuple[int, bytes]]:
             yield number, b"".join([*parts, piece])
             parts = []
         parts.append(pieces[-1])
+
+
+def sought(fd: int, size: int, seq: int, seq_of: Callable[[bytes], int]) -> bytes | None:
+    """Return the line of this number of the first `size` bytes, whose numbers rise; None if there
+    is none.
+
+    Looked for from the end in steps that double, then between two steps. What `seq_of` raises for
+    a line without a number passes.
+    """
+    low, high, step = 0, size, _SMALLEST
+    while high - step > 0:
+        start, line = _line_around(fd, size, high - step)
+        if seq_of(line) <= seq:
+            low = start
+            break
+        high, step = start, step * 2
+    while low < high:
+        start, line = _line_around(fd, size, (low + high) // 2)
+        found = seq_of(line)
+        if found == seq:
+            return line
+        if found < seq:
+            low = start + len(line) + 1
+        else:
+            high = start
+    return None
+
+
+def _line_around(fd: int, size: int, position: int) -> tuple[int, bytes]:
+    """Return offset and bytes of the line that has the byte at `position`."""
+    start = end_of_lines(fd, position)
+    parts: list[bytes] = []
+    for offset in range(start, size, _SMALLEST):
+        piece = read_at(fd, offset, min(_SMALLEST, size - offset))
+        whole, newline, _ = piece.partition(b"\n")
+        parts.append(whole)
+        if newline:
+            break
+    return start, b"".join(parts)
 
 
 def line_number(fd: int, offset: int) -> int:

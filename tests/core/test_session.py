@@ -18,7 +18,7 @@ from clew.core.session import (
     state_draft,
     tip_after,
 )
-from tests.stores.made import run_draft, sealed, state_line
+from tests.stores.made import job_draft, run_draft, sealed, state_line
 
 STATES = st.dictionaries(st.sampled_from("abc"), st.integers(0, 3) | st.just({"x": 1}))
 
@@ -54,6 +54,28 @@ def test_top_level_runs_are_counted_and_completed_ones_are_turns() -> None:
 def test_a_members_tokens_are_counted_but_its_run_is_not() -> None:
     metrics = after(run_draft("a"), member(run_draft("b")))["session_metrics"]
     assert (metrics["runs"], metrics["turns"], metrics["total_tokens"]) == (1, 1, 14)
+
+
+def test_what_a_model_is_asked_for_is_counted_but_is_no_run() -> None:
+    before = tip_after(sealed(run_draft("r1")))
+    then = tip_after(sealed(job_draft("j1", "All of it.", tokens=5), before))
+    metrics = before.metrics
+    assert then.metrics["total_tokens"] == metrics["total_tokens"] + 5
+    assert (then.metrics["runs"], then.metrics["turns"]) == (1, 1)
+
+
+def test_every_line_tells_where_the_last_summary_is() -> None:
+    tip, said = Tip(), []
+    for draft in (
+        run_draft("r1"),
+        job_draft("j1", "One."),
+        run_draft("r2"),
+        job_draft("j2", None, tokens=5),
+        job_draft("j3", "Two."),
+    ):
+        tip = tip_after(sealed(draft, tip))
+        said.append(tip.metrics.get("summary_seq"))
+    assert said == [None, 2, 2, 2, 5]
 
 
 def test_a_change_of_the_state_costs_nothing() -> None:

@@ -4,7 +4,7 @@ from typing import Any, cast
 
 from clew.core.clock import now
 from clew.core.flight import interruption
-from clew.core.lines import Line, RunLine, Status, encode
+from clew.core.lines import Line, RunLine, SessionLine, Status, encode
 from clew.core.messages import assistant, user
 from clew.core.session import Draft, StateChange, Tip, always, seal, tip_after
 from clew.core.store import SessionLog
@@ -104,6 +104,28 @@ def intent(log: SessionLog, run_id: str, patch: dict[str, Any] | None = None) ->
     line = sealed(Draft("run", fields, StateChange(patch=patch)), tip_after(log.last()))
     line["session_id"], line["user_id"], line["seq"] = log.session_id, log.user_id, None
     return cast(RunLine, line)
+
+
+def job_draft(job_id: str, summary: str | None = None, tokens: int = 0) -> Draft:
+    """What stores that a model was asked for a summary."""
+    covers = {"last_seq": 1, "turns": 1, "left_out": 0} if summary is not None else None
+    fields = {
+        "name": None,
+        "summary": summary,
+        "covers": covers,
+        "by": None,
+        "job_id": job_id,
+        "error": None if summary is not None else interruption().record(),
+        "metrics": run_metrics([call(tokens)] if tokens else [], 0.0, None),
+    }
+    return Draft("session", fields)
+
+
+def job_intent(log: SessionLog, job_id: str) -> SessionLine:
+    """The line of a job that begins now."""
+    line = sealed(job_draft(job_id), tip_after(log.last()))
+    line["session_id"], line["user_id"], line["seq"] = log.session_id, log.user_id, None
+    return cast(SessionLine, line)
 
 
 def sealed(draft: Draft, tip: Tip = START) -> Line:

@@ -16,7 +16,7 @@ from clew.core.session import Draft, Tip, always, state_draft
 from clew.core.store import Flight, Holder, SessionLog, Store, Waiting
 from clew.stores import JsonlStore, MemoryStore
 from tests.conftest import eventually
-from tests.stores.made import add_run, call, intent, run_draft, state_line
+from tests.stores.made import add_run, call, intent, job_draft, job_intent, run_draft, state_line
 
 AT_ONCE = Waiting(0)
 THREADS = 8
@@ -145,6 +145,15 @@ def test_last_is_the_last_line(log: SessionLog) -> None:
     add_run(log, "r1")
     stored = add_run(log, "r2")
     assert log.last() == stored
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 200])
+def test_a_line_is_found_by_its_number(log: SessionLog, count: int) -> None:
+    for number in range(1, count + 1):
+        set_state(log, {"n": "x" * (number % 7 * 3000)})
+    lines = list(log.lines())
+    assert [log.at(seq) for seq in range(1, count + 1)] == lines
+    assert (log.at(0), log.at(count + 1)) == (None, None)
 
 
 def test_append_returns_the_line_as_it_is_stored(place: Place) -> None:
@@ -531,6 +540,84 @@ def test_runs_in_flight_belong_to_one_session_of_one_user(store: Store) -> None:
         assert (other.exists(), other.in_flight(), other.recover()) == (False, [], [])
 
 
+# Jobs
+
+
+class Crash(BaseException):
+    """The death of a process."""
+
+
+def crash(
+    log: SessionLog, job_id: str, notes: list[dict[str, Any]], *, store: bool = False
+) -> None:
+    """Begin a job, write down these notes, and die, before or after its line is stored."""
+    with pytest.raises(Crash), log.job(job_intent(log, job_id)) as flight:
+        for note in notes:
+            flight.note(note)
+        if store:
+            log.append(always(job_draft(job_id, "All of it.", tokens=9)))
+        raise Crash
+
+
+def test_one_job_is_done_at_a_time(place: Place) -> None:
+    log, other = (place.reopen().session("s", "default") for _ in range(2))
+    with elsewhere(lambda: log.job(job_intent(log, "j1"))), pytest.raises(BusyError):
+        other.job(job_intent(other, "j2")).__enter__()
+    with other.job(job_intent(other, "j2")):
+        pass
+
+
+def test_a_job_is_done_while_another_has_the_turn(place: Place) -> None:
+    log, other = (place.reopen().session("s", "default") for _ in range(2))
+    with elsewhere(lambda: log.turn("r1", AT_ONCE)), other.job(job_intent(other, "j1")):
+        assert other.recover() == []
+
+
+def test_a_job_that_ended_leaves_nothing_behind(place: Place) -> None:
+    log = place.store.session("s", "default")
+    with log.job(job_intent(log, "j1")) as flight:
+        flight.note({"open": call(9)})
+    assert (log.exists(), log.in_flight(), log.recover()) == (False, [], [])
+    assert list(log.lines()) == []
+    assert not list(place.root.rglob("*~*"))
+
+
+def test_what_a_dead_job_used_is_stored_once(place: Place) -> None:
+    log = place.store.session("s", "default")
+    add_run(log, "r1")
+    crash(log, "j1", [{"open": call(9)}, {"text": "Once upon a ti"}])
+    for _ in range(2):
+        assert place.reopen().session("s", "default").recover() == []
+    [_, line] = log.lines()
+    assert line["type"] == "session"
+    assert (line["job_id"], line["summary"]) == ("j1", None)
+    assert line["error"] is not None
+    assert line["error"]["kind"] == "interrupted"
+    used = line["metrics"]["total_tokens"]
+    assert used > 9
+    assert line["session_metrics"]["total_tokens"] == 7 + used
+
+
+def test_a_job_that_asked_nothing_leaves_no_line(place: Place) -> None:
+    log = place.store.session("s", "default")
+    crash(log, "j1", [])
+    place.reopen().session("s", "default").recover()
+    assert list(log.lines()) == []
+
+
+def test_a_dead_job_that_has_its_line_is_not_stored_again(place: Place) -> None:
+    log = place.store.session("s", "default")
+    crash(log, "j1", [{"open": call(9)}, {"call": call(9)}], store=True)
+    place.reopen().session("s", "default").recover()
+    assert len(list(log.lines())) == 1
+
+
+def test_a_dead_job_is_no_run_in_flight(place: Place) -> None:
+    log = place.store.session("s", "default")
+    crash(log, "j1", [{"open": call(9)}])
+    assert (log.in_flight(), log.exists()) == ([], False)
+
+
 # Run ids
 
 
@@ -591,6 +678,12 @@ def test_a_name_is_kept_in_the_session(log: SessionLog, store: Store) -> None:
     assert last is not None
     assert last["type"] == "session"
     assert last["name"] == "trip"
+
+
+def test_a_name_outlasts_what_a_model_is_asked_later(store: Store, log: SessionLog) -> None:
+    store.rename("s", "default", "trip")
+    log.append(always(job_draft("j1", "All of it.")))
+    assert (store.name_of("s", "default"), store.named("trip", "default")) == ("trip", "s")
 
 
 def test_a_name_that_is_taken_is_a_conflict_and_changes_nothing(store: Store) -> None:

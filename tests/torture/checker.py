@@ -25,6 +25,8 @@ OWN = {
     "state": "state_patch state_replaced by",
     "session": "name",
 }
+ASKED = ["summary", "covers", "by", "job_id", "error", "metrics"]
+"""What else a session line has if a model was asked for it."""
 SUMS = [
     "input_tokens",
     "output_tokens",
@@ -98,7 +100,8 @@ def _order(lines: list[Json], session: str) -> Iterator[str]:
         kind = line.get("type")
         if line.get("seq") != number:
             yield f"line {number}: seq is {line.get('seq')}"
-        if list(line) != [*FIRST, *OWN.get(str(kind), "").split(), *LAST]:
+        own = OWN.get(str(kind), "").split() + (ASKED if _was_asked(line) else [])
+        if list(line) != [*FIRST, *own, *LAST]:
             yield f"line {number}: the keys of a {kind} line are others, or in another order"
         if line.get("session_id") != session:
             yield f"line {number}: a line of session {line.get('session_id')}"
@@ -115,17 +118,23 @@ def _fold(lines: list[Json]) -> Iterator[str]:
         state = merged(state, line.get("state_patch") or {})
         if line.get("session_state") != state:
             yield f"line {number}: the state is not what the patches make"
-        if line.get("type") == "run":
+        if line.get("type") == "run" or _was_asked(line):
             metrics = line.get("metrics", {})
             for key in SUMS:
                 sums[key] += metrics.get(key, 0)
             sums["cost"] += metrics.get("cost") or 0
-            sums["runs"] += 1
+            sums["runs"] += line.get("type") == "run"
             sums["turns"] += line.get("status") == "COMPLETED"
+        if line.get("summary"):
+            sums["summary_seq"] = number
         totals = line.get("session_metrics", {})
         wrong = [key for key in sums if abs(sums[key] - (totals.get(key) or 0)) > 1e-6]
         if wrong:
             yield f"line {number}: the totals of {', '.join(wrong)} are not what the runs add up to"
+
+
+def _was_asked(line: Json) -> bool:
+    return line.get("type") == "session" and "job_id" in line
 
 
 def merged(target: Any, patch: Any) -> Any:
