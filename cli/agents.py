@@ -120,6 +120,7 @@ def _fields(agent: "Agent") -> dict[str, Any]:
         "search_past_sessions": agent.search_past_sessions,
         "num_past_sessions_to_search": agent.num_past_sessions_to_search,
         "num_past_session_runs_in_search": agent.num_past_session_runs_in_search,
+        **_upkeep(agent),
         "input_schema": agent.input_schema,
         "output_schema": agent.output_schema,
         "params": agent.params,
@@ -140,6 +141,17 @@ def _fields(agent: "Agent") -> dict[str, Any]:
         "metadata": agent.metadata,
     }
     return {k: v for k, v in fields.items() if v is not None and v not in ("", [], (), {})}
+
+
+def _upkeep(agent: "Agent") -> dict[str, Any]:
+    model = agent.summary_model
+    return {
+        "enable_session_summaries": agent.enable_session_summaries or None,
+        "add_session_summary_to_context": agent.add_session_summary_to_context,
+        "summary_model": model if isinstance(model, str | None) else model.name,
+        "summary_tokens": agent.summary_tokens,
+        "autogenerate_session_name": agent.autogenerate_session_name or None,
+    }
 
 
 def _tool(tool: Any) -> dict[str, Any]:

@@ -4,6 +4,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from clew.core.errors import Cancelled, UsageError
+from clew.core.events import LastKept
 
 from . import output
 from .app import App
@@ -13,11 +14,13 @@ from .live import JsonLive, TextLive
 from .nesting import refuse_to_wait
 from .prompt import read_prompt, read_stdin
 from .run_options import RunOptions
-from .show import check_output, say_what_was_found, show, show_stopped
+from .show import check_output, color_of_usage, say_what_was_found, show, show_stopped
 from .signals import INTERRUPTS
+from .summarize import tend
 
 if TYPE_CHECKING:
     from clew.core.agent import Agent
+    from clew.core.events import Listener
     from clew.core.history import HistoryPolicy
     from clew.core.invocation import Invocation
     from clew.core.session import StateChange
@@ -36,12 +39,15 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
         raise UsageError("there is no prompt", hint='say what to send: clew run "…", or pipe it in')
     agent = built.agent
     live = _live(options, agent)
-    how = _invocation(app, target, options, live, built, policy)
+    last = LastKept(live)
+    listener = last if agent.tends else live
+    how = _invocation(app, target, options, listener, built, policy)
     if options["dry_run"]:
         return _preview(agent, prompt, how, options)
     try:
         result = agent.invoke(prompt, how)
     except (Cancelled, KeyboardInterrupt):
+        last.tell()
         live.end()
         show_stopped(live, options)
         raise
@@ -49,10 +55,15 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
         live.end()
         raise
     live.end()
-    if target.new and not options["no_store"]:
-        app.note(f"session {result.session_id}")
-    say_what_was_found(app, result)
-    return show(app, result, live, options)
+    try:
+        if target.new and not options["no_store"]:
+            app.note(f"session {result.session_id}")
+        say_what_was_found(app, result)
+        code = show(app, result, live, options)
+        tend(app, agent, result, how, color_of_usage(app, options))
+    finally:
+        last.tell()
+    return code
 
 
 def _prompt(app: App, target: Target, options: RunOptions) -> str:
@@ -74,6 +85,7 @@ def _history(target: Target, options: RunOptions, agent: "Agent") -> "HistoryPol
     runs, messages = options["history_runs"], options["history_messages"]
     tokens, calls = options["history_tokens"], options["history_tool_calls"]
     on = options["history"]
+    summary = agent.use_of_summary if on is not False else "never"
     if on is None:
         defined = agent.add_history_to_context
         wanted = target.history if defined is None else defined
@@ -84,6 +96,7 @@ def _history(target: Target, options: RunOptions, agent: "Agent") -> "HistoryPol
         messages=either(messages, agent.num_history_messages),
         tokens=tokens,
         tool_calls=either(calls, agent.max_tool_calls_from_history),
+        summary=summary,
     )
 
 
@@ -122,7 +135,7 @@ def _invocation(
     app: App,
     target: Target,
     options: RunOptions,
-    live: TextLive | JsonLive,
+    listener: "Listener",
     built: Built,
     policy: "HistoryPolicy",
 ) -> "Invocation":
@@ -156,7 +169,7 @@ def _invocation(
         answers=target.answers,
         environment=app.environment,
         process=this_process(),
-        on_event=live,
+        on_event=listener,
         shield=INTERRUPTS.shield,
     )
 

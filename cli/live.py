@@ -7,6 +7,7 @@ import sys
 from clew.core.events import Event
 from clew.core.ids import shorten
 from clew.core.lines import RunLine, ToolRecord
+from clew.core.usage import Totals
 
 from . import output
 from .approve import settles, what_is_open
@@ -47,6 +48,8 @@ class TextLive:
                 output.note(f"calling {described(event['tool'])}")
             case "ToolCallCompleted" | "ToolCallError" if self._tells:
                 output.note(_how_it_went(event["tool"]))
+            case "SessionSummaryStarted" if self._tells:
+                output.note("summarizing the conversation")
             case "ModelRequestError":
                 wait = f"; asking again in {event['retry_in']:.1f} s"
                 output.note(f"{event['error']['message']}{wait}")
@@ -137,11 +140,14 @@ def _say_what_it_waits_for(line: RunLine) -> None:
 
 def say_usage(line: RunLine, color: str) -> None:
     """Tell people what the run used, in one line on stderr."""
-    metrics = line["total_metrics"]
+    output.note(usage(line["total_metrics"]), color=color)
+
+
+def usage(metrics: Totals) -> str:
+    """Return what something used, for people."""
     about = "about " if metrics["estimated"] else ""
     cost = "cost unknown" if metrics["cost"] is None else f"${metrics['cost']:.6f}"
-    text = (
+    return (
         f"{about}{metrics['input_tokens']} tokens in, {metrics['output_tokens']} out, {cost}, "
         f"{metrics['duration']:.1f} s"
     )
-    output.note(text, color=color)

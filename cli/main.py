@@ -23,7 +23,7 @@ _COMMANDS = {
     "continue": ("continue_", "Go on with a session, its history included."),
     "history": ("history", "Show what was said in a session."),
     "state": ("state", "Read and change a session's state."),
-    "sessions": ("sessions", "List, show, find, name, check and repair sessions."),
+    "sessions": ("sessions", "List, show, find, name, summarize, check and repair sessions."),
     "cancel": ("cancel", "Stop a run that is under way."),
     "metrics": ("metrics", "Show tokens, cost and time."),
     "agents": ("agents", "List, show and check agents' definitions."),

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,11 +10,14 @@ from clew.core.lines import STATUSES
 
 from . import output
 from .app import App
-from .options import COUNT_OR_ALL, SINCE, json_option, one_session, user_option
+from .options import COUNT_OR_ALL, SINCE, json_option, not_empty, one_session, user_option
 from .repair import command as repair
+from .summarize import command as summarize_
+from .summarize import name_by_model
 from .verify import command as verify
 
 if TYPE_CHECKING:
+    from clew.core.store import SessionLog
     from clew.core.summary import SessionSummary
 
 
@@ -100,7 +103,7 @@ def _row(summary: "SessionSummary") -> str:
 @json_option()
 @click.pass_obj
 def show(app: App, *, session: str | None, user: str | None, as_json: bool) -> None:
-    """Show what is known of a session: its name, runs, tokens, cost, and where it is.
+    """Show what is known of a session: its name, runs, tokens, cost, summary, and where it is.
 
     \b
     Example:
@@ -109,13 +112,26 @@ def show(app: App, *, session: str | None, user: str | None, as_json: bool) -> N
     from clew.core.summary import summarize
 
     log = app.choose(session, app.user(user))
-    summary = summarize(app.store, log)
+    known = {**summarize(app.store, log), **_summed_up(log)}
     app.warn_of_problems(log)
     if as_json:
-        output.record(summary)
+        output.record(known)
         return
-    for key, value in summary.items():
-        output.result(output.shown(f"{key:13} {'-' if value is None else value}\n"))
+    for key, value in known.items():
+        text = "-" if value is None else " ".join(str(value).split())
+        output.result(output.shown(f"{key:13} {text}\n"))
+
+
+def _summed_up(log: "SessionLog") -> dict[str, Any]:
+    """Return the session's summary, and what it stands for."""
+    from clew.core.session import tip_after
+    from clew.core.session_summary import latest
+
+    line = latest(log, tip_after(next(log.newest(), None)))
+    return {
+        "summary": line["summary"] if line is not None else None,
+        "covers": line["covers"] if line is not None else None,
+    }
 
 
 @command.command("path", short_help="Print a session's file.")
@@ -138,24 +154,45 @@ def path(app: App, *, session: str | None, user: str | None) -> None:
 
 @command.command("rename", short_help="Give a session a name.")
 @click.argument("ref")
-@click.argument("name")
+@click.argument("name", required=False)
+@click.option("--auto", is_flag=True, help="Have a model name it, and print the name.")
+@click.option(
+    "-m",
+    "--model",
+    metavar="NAME",
+    callback=not_empty,
+    help="Which model; otherwise the session's own.",
+)
 @user_option()
 @click.pass_obj
-def rename(app: App, *, ref: str, name: str, user: str | None) -> None:
+def rename(
+    app: App, *, ref: str, name: str | None, auto: bool, model: str | None, user: str | None
+) -> None:
     """Name a session; -s @NAME then stands for it. A name belongs to one session: taken is exit 7.
 
+    With --auto a model finds a name of at most five words that is free.
+
     \b
-    Example:
+    Examples:
       clew sessions rename 3f2a trip
+      clew sessions rename 3f2a --auto
     """
     from clew.core import ids
+    from clew.core.errors import UsageError
     from clew.core.text import storable
 
+    if auto is (name is not None) or (model is not None and not auto):
+        raise UsageError("give NAME, or --auto to have a model find one (-m says which)")
     owner = app.user(user)
     log = app.choose(ref, owner)
     log.recover()
-    app.store.rename(log.session_id, owner, ids.session_name(storable(name)))
+    if name is not None:
+        app.store.rename(log.session_id, owner, ids.session_name(storable(name)))
+        return
+    name_by_model(app, log, model)
+    output.result(output.shown(f"{app.store.name_of(log.session_id, owner)}\n"))
 
 
+command.add_command(summarize_)
 command.add_command(verify)
 command.add_command(repair)

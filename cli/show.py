@@ -21,12 +21,14 @@ def say_what_was_found(app: App, result: "RunOutput") -> None:
     for run in result.recovered:
         output.note(f"run {run['run_id']} had died and was stored as INTERRUPTED")
     history = result.line["history"]
-    for what, left in (
-        ("turn", history["left_out"]),
-        ("tool call", history.get("tool_calls_left_out")),
+    instead = history.get("summarized")
+    summary = f"; a summary stands for {instead} of them" if instead else ""
+    for what, left, then in (
+        ("turn", history["left_out"], summary),
+        ("tool call", history.get("tool_calls_left_out"), ""),
     ):
         if left:
-            app.note(f"{left} earlier {what if left == 1 else f'{what}s'} not sent")
+            app.note(f"{left} earlier {what if left == 1 else f'{what}s'} not sent{then}")
 
 
 def show(app: App, result: "RunOutput", live: TextLive | JsonLive, options: RunOptions) -> int:
@@ -56,6 +58,11 @@ def _give(result: "RunOutput", live: TextLive | JsonLive, options: RunOptions) -
         output.line(result.line)
     elif not live.started and (completed or result.store_error):
         output.answer(_result_text(result, options))
+
+
+def color_of_usage(app: App, options: RunOptions) -> str | None:
+    """Return how what a run used is coloured, None if it is not to be told."""
+    return _color(app, options) if _wants_usage(app, options) else None
 
 
 def _wants_usage(app: App, options: RunOptions) -> bool:

@@ -8,8 +8,8 @@ from .answer_schema import check_input
 from .attachments import Attachment
 from .calling import call, look_ahead
 from .errors import UsageError
-from .events import Listener
-from .history import HistoryPolicy
+from .events import LastKept, Listener
+from .history import HistoryPolicy, UseOfSummary
 from .invocation import Asked, Invocation, ignore
 from .limits import Limits
 from .lines import State
@@ -23,6 +23,7 @@ from .store import SessionLog, Store
 from .templates import Instructions, instruction_text
 from .text import storable
 from .tools import Tool, ToolServer
+from .upkeep import Done, Job, Wishes, tend
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,9 @@ class Agent:
     `tool_call_limit` is how many calls of `tools` a run makes: the model is told of more.
     `read_chat_history` and `search_past_sessions` let the model look up earlier turns, of its
     session and of its user's others, by tools.
-    `input_schema` is a JSON Schema for the prompt, `output_schema` one for the answer.
+    `enable_session_summaries` has a summary made after a run, when the turns that are in none pass
+    `summary_tokens`; it stands for turns that are not sent. `autogenerate_session_name` names the
+    session. `input_schema` is a JSON Schema for the prompt, `output_schema` one for the answer.
     """
 
     model: str | Model | None = None
@@ -59,6 +62,11 @@ class Agent:
     search_past_sessions: bool = False
     num_past_sessions_to_search: int = 20
     num_past_session_runs_in_search: int = 3
+    enable_session_summaries: bool = False
+    add_session_summary_to_context: bool | None = None
+    summary_model: str | Model | None = None
+    summary_tokens: int | None = None
+    autogenerate_session_name: bool = False
     input_schema: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None
     tools: Sequence[Tool | ToolServer | Callable[..., Any]] = ()
@@ -97,23 +105,58 @@ class Agent:
             else add_history_to_context
         )
         patch = storable_value(session_state or {}, "session_state")
-        return self.invoke(
-            input,
-            Invocation(
-                store=store,
-                session_id=session_id,
-                user_id=user_id,
-                run_id=run_id,
-                history=replace(self._policy(), on=bool(on)),
-                change=StateChange(patch=patch),
-                files=files,
-                on_event=on_event,
-            ),
+        last = LastKept(on_event)
+        how = Invocation(
+            store=store,
+            session_id=session_id,
+            user_id=user_id,
+            run_id=run_id,
+            history=replace(self._policy(), on=bool(on)),
+            change=StateChange(patch=patch),
+            files=files,
+            on_event=last if self.tends else on_event,
         )
+        try:
+            result = self.invoke(input, how)
+            failures = [done.error for done in self.tend(result, how) if done.error is not None]
+        finally:
+            last.tell()
+        return replace(result, warnings=tuple(error.message for error in failures))
 
     def invoke(self, input: str, how: Invocation) -> RunOutput:
-        """Run as `run` does, with every detail in one object."""
+        """Run as `run` does, with every detail in one object, but for what comes after: `tend`."""
         return call(self, input, how)
+
+    @property
+    def tends(self) -> bool:
+        """Whether something is wanted of a session after a run."""
+        return self.enable_session_summaries or self.autogenerate_session_name
+
+    def tend(self, result: RunOutput, how: Invocation) -> Iterator[Done]:
+        """Have name and summary made, as far as wanted, after a run that is completed and stored.
+
+        Each is made when it is asked for; what came of it is yielded, a failure too.
+        """
+        completed = result.status == "COMPLETED" and not result.repeated
+        stored = result.store_error is None and result.line["seq"] is not None
+        if how.store is None or not self.tends or not (completed and stored):
+            return iter(())
+        log = how.store.session(result.session_id, result.line["user_id"])
+        wishes = Wishes(
+            self.enable_session_summaries, self.summary_tokens, self.autogenerate_session_name
+        )
+        return tend(how.store, log, lambda: self._job(result, how), wishes, result.metrics)
+
+    def _job(self, result: RunOutput, how: Invocation) -> Job:
+        return Job(
+            model=_resolved(self.summary_model or self.model or DEFAULT_MODEL, how),
+            limits=self.limits,
+            options=self.options if self.summary_model is None else {},
+            stream=how.stream,
+            by=result.run_id,
+            listener=how.on_event,
+            shield=how.shield,
+        )
 
     def preview(self, input: str, how: Invocation) -> Plan:
         """Return what `invoke` would send now. Writes nothing and waits for nobody."""
@@ -224,7 +267,15 @@ class Agent:
             runs=self.num_history_runs,
             messages=self.num_history_messages,
             tool_calls=self.max_tool_calls_from_history,
+            summary=self.use_of_summary,
         )
+
+    @property
+    def use_of_summary(self) -> UseOfSummary:
+        """When the session's summary is sent."""
+        if self.add_session_summary_to_context is None:
+            return "for_what_is_left_out" if self.enable_session_summaries else "never"
+        return "always" if self.add_session_summary_to_context else "never"
 
 
 def _resolved(model: str | Model, how: Invocation) -> Model:

@@ -104,6 +104,16 @@ class AgentDefinition(BaseModel):
     """How many sessions a search looks into, those that were used last."""
     num_past_session_runs_in_search: Count = 3
     """How many turns of a session a search shows."""
+    enable_session_summaries: bool = False
+    """Whether a summary of the session is made when enough was said that is in none."""
+    add_session_summary_to_context: bool | None = None
+    """Whether the summary is sent; otherwise it is where turns are left out of the history."""
+    summary_model: _Text | None = None
+    """The model that makes summaries and names; otherwise the one that answers."""
+    summary_tokens: Count | None = None
+    """A summary is made of so many tokens or more; otherwise 4000, fewer in a small window."""
+    autogenerate_session_name: bool = False
+    """Whether a session without a name gets one, of at most five words."""
     input_schema: _Schema | None = None
     """What the prompt has to be: JSON Schema, @FILE, module:Class, or 'name str, age int'."""
     output_schema: _Schema | None = None
@@ -230,6 +240,11 @@ class _Building:
             search_past_sessions=definition.search_past_sessions,
             num_past_sessions_to_search=definition.num_past_sessions_to_search,
             num_past_session_runs_in_search=definition.num_past_session_runs_in_search,
+            enable_session_summaries=definition.enable_session_summaries,
+            add_session_summary_to_context=definition.add_session_summary_to_context,
+            summary_model=definition.summary_model,
+            summary_tokens=definition.summary_tokens,
+            autogenerate_session_name=definition.autogenerate_session_name,
             input_schema=self._schema("input_schema", definition.input_schema),
             output_schema=self._schema("output_schema", definition.output_schema),
             tools=self._tools(definition),

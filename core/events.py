@@ -22,6 +22,8 @@ EventName = Literal[
     "ToolCallStarted",
     "ToolCallCompleted",
     "ToolCallError",
+    "SessionSummaryStarted",
+    "SessionSummaryCompleted",
     "RunCompleted",
     "RunPaused",
     "RunCancelled",
@@ -60,6 +62,26 @@ ENDS: dict[Status, EventName] = {
     "CANCELLED": "RunCancelled",
     "ERROR": "RunError",
 }
+
+
+class LastKept:
+    """Passes events on; the end of a completed run only on `tell`, after what is made then."""
+
+    def __init__(self, listener: Listener) -> None:
+        self._listener = listener
+        self._kept: list[Event] = []
+
+    def __call__(self, event: Event) -> None:
+        """Pass an event on, or keep it."""
+        if event["event"] == "RunCompleted":
+            self._kept.append(event)
+        else:
+            self._listener(event)
+
+    def tell(self) -> None:
+        """Pass on what was kept."""
+        while self._kept:
+            self._listener(self._kept.pop(0))
 
 
 class Announcer:

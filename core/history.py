@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
+from typing import Literal
 
 from .lines import HistoryRecord, Line, RunLine
 from .messages import Message, ToolCall, assistant
@@ -14,12 +15,16 @@ _LONGEST_ANSWER = 4096
 _PER_MESSAGE = 8
 
 
+UseOfSummary = Literal["never", "for_what_is_left_out", "always"]
+
+
 @dataclass(frozen=True)
 class HistoryPolicy:
     """How much history a run sends. Every limit is a maximum; None is no limit.
 
     `tool_calls` is how many calls of tools, with their results, are left in the turns that are
     sent. `window` is the model's, in tokens: what the request and a fair answer need is left free.
+    `summary` tells when the session's summary is sent: in place of turns, or in any case.
     """
 
     on: bool = False
@@ -28,23 +33,48 @@ class HistoryPolicy:
     tokens: int | None = None
     tool_calls: int | None = None
     window: int | None = None
+    summary: UseOfSummary = "never"
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The summary of a session: where it is, the text to send, what it stands for."""
+
+    seq: int
+    text: str
+    turns: int
+    left_out: int
+
+    def stands_for(self, left_out: int) -> int:
+        """Return how many of the session's first `left_out` turns are in it."""
+        return max(0, min(self.turns + self.left_out, left_out) - self.left_out)
 
 
 @dataclass(frozen=True)
 class History:
-    """The messages to send, oldest first, and the record of which turns they are."""
+    """The messages to send, oldest first, and the record of which turns they are.
+
+    `summary` is to be sent in the system message.
+    """
 
     messages: list[Message]
     record: HistoryRecord
+    summary: str | None = None
 
 
 def choose(
-    newest: Iterable[Line], policy: HistoryPolicy, *, turns: int, own: list[Message]
+    newest: Iterable[Line],
+    policy: HistoryPolicy,
+    *,
+    turns: int,
+    own: list[Message],
+    summary: Summary | None = None,
 ) -> History:
     """Return the newest turns that fit.
 
     `newest` yields lines from the end and is read no further than needed. `turns` is how many the
-    session has, `own` what the run itself sends.
+    session has, `own` what the run itself sends. `summary` takes the place of turns where the
+    policy says so, and some of their room.
     """
     room = _Room(policy, own)
     chosen: list[RunLine] = []
@@ -60,16 +90,24 @@ def choose(
             sent.append(messages)
             if len(chosen) in (policy.runs, turns):
                 break
+    if summary is not None and not room.has_place_for(summary, sent, turns):
+        summary = None
+    del chosen[len(sent) :]
+    left_out = max(0, turns - len(chosen))
     record: HistoryRecord = {
         "runs": len(chosen),
         "first_seq": chosen[-1]["seq"] if chosen else None,
         "last_seq": chosen[0]["seq"] if chosen else None,
-        "left_out": max(0, turns - len(chosen)) if policy.on else 0,
+        "left_out": left_out if policy.on else 0,
     }
     calls = sum(_calls(conversation(line)) for line in chosen) - sum(map(_calls, sent))
     if calls:
         record["tool_calls_left_out"] = calls
-    return History(list(chain.from_iterable(reversed(sent))), record)
+    if summary is not None:
+        record["summary_seq"] = summary.seq
+        record["summarized"] = summary.stands_for(left_out)
+    messages = list(chain.from_iterable(reversed(sent)))
+    return History(messages, record, summary.text if summary else None)
 
 
 def conversation(line: RunLine) -> list[Message]:
@@ -133,12 +171,15 @@ class _Room:
 
     def __init__(self, policy: HistoryPolicy, own: list[Message]) -> None:
         limits = [] if policy.tokens is None else [policy.tokens]
+        self._free: int | None = None
         if policy.window is not None:
             answer = min(policy.window // _ANSWER_SHARE, _LONGEST_ANSWER)
-            limits.append(policy.window - answer - tokens_of(own))
+            self._free = policy.window - answer - tokens_of(own)
+            limits.append(self._free)
         self._tokens = min(limits, default=None)
         self._messages = policy.messages
         self._calls = policy.tool_calls
+        self._policy = policy
 
     def take(self, messages: list[Message]) -> list[Message] | None:
         """Return what is sent of the next turn; None if it does not fit."""
@@ -154,6 +195,22 @@ class _Room:
             if self._tokens < 0:
                 return None
         return messages
+
+    def has_place_for(self, summary: Summary, sent: list[list[Message]], turns: int) -> bool:
+        """Tell whether the summary is sent; the oldest of the turns make room for it."""
+        if self._policy.summary != "always":
+            stands = summary.stands_for(turns - len(sent))
+            if self._policy.summary == "never" or not self._policy.on or not stands:
+                return False
+        if self._free is None:
+            return True
+        needed = estimate_tokens(summary.text) + _PER_MESSAGE
+        if needed > self._free:
+            return False
+        needed += sum(map(tokens_of, sent))
+        while needed > self._free:
+            needed -= tokens_of(sent.pop())
+        return True
 
 
 def tokens_of(messages: Iterable[Message]) -> int:

@@ -42,6 +42,10 @@ class HistoryRecord(TypedDict):
     """How many completed turns were not sent."""
     tool_calls_left_out: NotRequired[int]
     """How many calls were left out, with their results, of the turns that were sent."""
+    summary_seq: NotRequired[int]
+    """The line whose summary was sent; not there if none was."""
+    summarized: NotRequired[int]
+    """For how many of the turns that were not sent that summary stands."""
 
 
 class ToolRecord(TypedDict):

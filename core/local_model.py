@@ -7,7 +7,7 @@ process lives.
 import os
 import secrets
 from collections.abc import Callable
-from functools import cached_property
+from functools import cache
 
 from .errors import NotFoundError, ProviderDown
 from .home import weights_path
@@ -56,21 +56,22 @@ class LocalModel:
 
     def ask(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
         """Load the model, if it is not loaded, and ask it."""
-        return self._loaded.ask(request, on_text)
+        return _loaded(self._path, self.name).ask(request, on_text)
 
-    @cached_property
-    def _loaded(self) -> Model:
-        from .litellm_model import LitellmModel
 
-        key = secrets.token_urlsafe(24)
-        address = _serve(self._path, key)
-        return LitellmModel(
-            "openai/local",
-            api_base=f"{address}/v1",
-            api_key=key,
-            called=self.name,
-            price=self.price,
-        )
+@cache
+def _loaded(path: str, name: str) -> Model:
+    from .litellm_model import LitellmModel
+
+    key = secrets.token_urlsafe(24)
+    address = _serve(path, key)
+    return LitellmModel(
+        "openai/local",
+        api_base=f"{address}/v1",
+        api_key=key,
+        called=name,
+        price=LocalModel.price,
+    )
 
 
 def _serve(path: str, key: str) -> str:

@@ -15,6 +15,7 @@ from .messages import Message, system, user
 from .model import Model, ModelRequest
 from .process import Process
 from .session import StateChange, Tip, tip_after
+from .session_summary import to_be_sent
 from .state import merge
 from .store import SessionLog
 from .templates import Instructions
@@ -94,16 +95,28 @@ def plan(order: Order, log: SessionLog) -> Plan:
     tip = tip_after(log.last())
     state = merge(tip.state, order.change.patch_for(tip) or {})
     own = _own_messages(order, state)
-    return Plan(tip, state, own, _history(order, log, own))
+    history = _history(order, log, own)
+    return Plan(tip, state, _with_summary(own, history.summary), history)
 
 
 def _history(order: Order, log: SessionLog, own: list[Message]) -> History:
     """Return the earlier turns to send; all is counted from one line, whoever writes meanwhile."""
-    newest = log.newest() if order.history.on else iter(())
+    summed_up = order.history.summary != "never"
+    newest = log.newest() if order.history.on or summed_up else iter(())
     last = next(newest, None)
-    turns = tip_after(last).metrics["turns"]
+    tip = tip_after(last)
     lines = newest if last is None else chain([last], newest)
-    return choose(lines, order.history, turns=turns, own=own)
+    summary = to_be_sent(log, tip) if summed_up else None
+    return choose(lines, order.history, turns=tip.metrics["turns"], own=own, summary=summary)
+
+
+def _with_summary(own: list[Message], summary: str | None) -> list[Message]:
+    """Return the messages with the summary at the end of the system message."""
+    if summary is None:
+        return own
+    if own and own[0]["role"] == "system":
+        return [system(f"{own[0]['content']}\n\n{summary}"), *own[1:]]
+    return [system(summary), *own]
 
 
 def _own_messages(order: Order, state: State) -> list[Message]:

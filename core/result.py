@@ -49,7 +49,8 @@ class RunOutput:
     `line` is the run as it was stored; where nothing was stored, its `seq` is null. `store_error`
     tells why a line could not be stored, `repeated` that the run had been made before and nothing
     was called. `recovered` are runs that were found dead and stored before this one, `problems`
-    what was skipped or moved aside in the session.
+    what was skipped or moved aside in the session, `warnings` what did not come of a summary or a
+    name.
     """
 
     line: RunLine
@@ -57,6 +58,7 @@ class RunOutput:
     repeated: bool = False
     recovered: tuple[RunLine, ...] = ()
     problems: tuple[Problem, ...] = ()
+    warnings: tuple[str, ...] = ()
 
     @property
     def run_id(self) -> str:

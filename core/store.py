@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from .lines import Line, RunLine, SessionLine
 from .process import Process
-from .session import Drafter
+from .session import Draft, Drafter
 
 
 @dataclass(frozen=True)
@@ -192,8 +192,20 @@ class Store(Protocol):
     def name_of(self, session_id: str, user_id: str) -> str | None:
         """Return the name of this user's session, or None."""
 
-    def rename(self, session_id: str, user_id: str, name: str) -> None:
-        """Name a session; raise ConflictError if another one of this user has that name."""
+    def rename(
+        self,
+        session_id: str,
+        user_id: str,
+        name: str,
+        *,
+        made: Draft | None = None,
+        unless_named: bool = False,
+    ) -> Line | None:
+        """Name a session; raise ConflictError if another one of this user has that name.
+
+        Returns the line: `made`, if it is given. None if the session has the name already, or,
+        with `unless_named`, any.
+        """
 
     def last_used(self, user_id: str) -> tuple[str, bool] | None:
         """Return the session that got a line last, and whether that was in this terminal.

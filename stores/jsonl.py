@@ -8,7 +8,8 @@ from contextlib import contextmanager, suppress
 
 from clew.core.errors import DamagedError
 from clew.core.ids import digest, is_generated, is_session_id, user_folder
-from clew.core.session import name_draft, tip_after
+from clew.core.lines import Line
+from clew.core.session import Draft, always, name_draft, tip_after
 from clew.core.store import Claim, SessionLog, Waiting
 
 from . import inflight
@@ -65,10 +66,24 @@ class JsonlStore:
         """Return the name of this user's session."""
         return self._names(user_id).name(session_id)
 
-    def rename(self, session_id: str, user_id: str, name: str) -> None:
+    def rename(
+        self,
+        session_id: str,
+        user_id: str,
+        name: str,
+        *,
+        made: Draft | None = None,
+        unless_named: bool = False,
+    ) -> Line | None:
         """Name a session; raise ConflictError if another one of this user has that name."""
         log = self.session(session_id, user_id)
-        self._names(user_id).give(session_id, name, lambda name: _store_name(log, name))
+        lines: list[Line | None] = []
+
+        def store(name: str) -> None:
+            lines.append(log.append(always(made) if made is not None else name_draft(name)))
+
+        self._names(user_id).give(session_id, name, store, unless_named=unless_named)
+        return lines[0] if lines else None
 
     def last_used(self, user_id: str) -> tuple[str, bool] | None:
         """Return the session that got a line last, and whether it was in this terminal."""
@@ -136,10 +151,6 @@ class JsonlStore:
         for began, session_id in inflight.sessions(os.path.join(folder, inflight.FOLDER)):
             if session_id not in written:
                 yield began, session_id
-
-
-def _store_name(log: SessionLog, name: str) -> None:
-    log.append(name_draft(name))
 
 
 def _claimed(path: str, run_id: str) -> Claim | None:

@@ -13,7 +13,7 @@ from clew.core.errors import BusyError, ConflictError
 from clew.core.flight import draft_of, interrupted_job, interrupted_line
 from clew.core.ids import is_generated
 from clew.core.lines import Line, RunLine, SessionLine
-from clew.core.session import Drafter, always, name_draft, seal, tip_after
+from clew.core.session import Draft, Drafter, always, name_draft, seal, tip_after
 from clew.core.store import Claim, Flight, Holder, InFlight, Problem, SessionLog, Waiting
 from clew.core.text import one_spelling
 
@@ -68,16 +68,27 @@ class MemoryStore:
                 return line["name"]
         return None
 
-    def rename(self, session_id: str, user_id: str, name: str) -> None:
+    def rename(
+        self,
+        session_id: str,
+        user_id: str,
+        name: str,
+        *,
+        made: Draft | None = None,
+        unless_named: bool = False,
+    ) -> Line | None:
         """Name a session; raise ConflictError if another one of this user has that name."""
         name = one_spelling(name)
         with self._lock:
+            if unless_named and self.name_of(session_id, user_id) is not None:
+                return None
             owner = self.named(name, user_id)
             if owner == session_id:
-                return
+                return None
             if owner is not None:
                 raise ConflictError(f"the name {name!r} is taken by session {owner}")
-            self.session(session_id, user_id).append(name_draft(name))
+            draft = always(made) if made is not None else name_draft(name)
+            return self.session(session_id, user_id).append(draft)
 
     def last_used(self, user_id: str) -> tuple[str, bool] | None:
         """Return the session that got a line last; a process is in one terminal."""

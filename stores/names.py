@@ -51,17 +51,21 @@ class NameIndex:
         except _NoIndex:
             return next((name for _, name in self._scan(session)), None)
 
-    def give(self, session: str, name: str, store: Callable[[str], None]) -> None:
+    def give(
+        self, session: str, name: str, store: Callable[[str], None], *, unless_named: bool
+    ) -> None:
         """Name a session, its line written by `store`; raise ConflictError if it is taken."""
         name = one_spelling(name)
         with self._locked(Waiting(_LOCK_SECONDS)):
             self._build()
+            before = self.name(session)
+            if unless_named and before is not None:
+                return
             owner = self.session(name)
             if owner == session:
                 return
             if owner is not None:
                 raise ConflictError(f"the name {name!r} is taken by session {owner}")
-            before = self.name(session)
             self._unbuild()
             store(name)
             self._write("name", name, session)

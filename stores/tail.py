@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 
 _SMALLEST = 1 << 13
 _LARGEST = 1 << 17
+_PROBE = 1 << 11
 
 
 def backwards(fd: int, size: int) -> Iterator[tuple[int, bytes]]:
@@ -80,15 +81,18 @@ def sought(fd: int, size: int, seq: int, seq_of: Callable[[bytes], int]) -> byte
 
 def _line_around(fd: int, size: int, position: int) -> tuple[int, bytes]:
     """Return offset and bytes of the line that has the byte at `position`."""
-    start = end_of_lines(fd, position)
-    parts: list[bytes] = []
-    for offset in range(start, size, _SMALLEST):
-        piece = read_at(fd, offset, min(_SMALLEST, size - offset))
-        whole, newline, _ = piece.partition(b"\n")
-        parts.append(whole)
-        if newline:
-            break
-    return start, b"".join(parts)
+    start, before = position, [b""]
+    while start > 0 and b"\n" not in before[-1]:
+        length = min(_PROBE * len(before), start)
+        start -= length
+        before.append(read_at(fd, start, length))
+    _, newline, begun = before.pop().rpartition(b"\n")
+    start = position - len(begun) - sum(map(len, before)) if newline else 0
+    parts = [begun, *reversed(before)]
+    while position < size and b"\n" not in parts[-1]:
+        parts.append(read_at(fd, position, min(_PROBE * len(parts), size - position)))
+        position += len(parts[-1])
+    return start, b"".join(parts).partition(b"\n")[0]
 
 
 def line_number(fd: int, offset: int) -> int:

@@ -297,6 +297,16 @@ def test_the_format_page_lists_every_field_of_a_line_in_its_order(
     assert [*around[0], *fields_of(section), *around[1]] == list(session[number])
 
 
+def test_the_format_page_lists_every_field_of_what_a_model_is_asked_about_a_session(
+    clew: Clew, model: str
+) -> None:
+    clew("run", "-m", model, "-s", "s", "hi")
+    clew("sessions", "rename", "s", "--auto", "-m", model)
+    around = fields_of("Every line begins with"), fields_of("Every line ends with")
+    own = fields_of("What a model is asked about a session")
+    assert [*around[0], *own, *around[1]] == list(clew.stored("s")[-1])
+
+
 def test_the_format_page_names_every_total_of_a_run(session: list[dict[str, object]]) -> None:
     page = (ROOT / "docs" / "file-format.md").read_text(encoding="utf-8")
     metrics = session[0]["metrics"]

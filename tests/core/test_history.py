@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clew.core.history import History, HistoryPolicy, choose, sent_before, tokens_of
+from clew.core.history import (
+    History,
+    HistoryPolicy,
+    Summary,
+    choose,
+    sent_before,
+    tokens_of,
+)
 from clew.core.lines import Line, RunLine, Status
 from clew.core.messages import Message, ToolCall, assistant, system, tool_result, user
 from clew.core.session import Tip
@@ -208,3 +215,43 @@ def test_any_limit_of_tool_calls_leaves_the_newest_ones_in_a_sequence_that_provi
     ]
     assert said[0] == said[1]
     assert sent_before(lines[::-1], history.record) == history.messages
+
+
+SUMMED = replace(ON, summary="for_what_is_left_out")
+
+
+@given(
+    st.integers(0, 8),
+    st.integers(0, 8),
+    st.integers(0, 300),
+    st.integers(0, 60),
+    st.none() | st.integers(0, 900),
+    st.none() | st.integers(0, 9),
+)
+def test_summary_and_turns_fit_into_the_window_together(
+    turns: int, covered: int, length: int, size: int, window: int | None, runs: int | None
+) -> None:
+    lines = [turn(seq, size=size) for seq in range(1, turns + 1)]
+    summary = Summary(99, "s" * length, covered, 0)
+    policy = replace(SUMMED, window=window, runs=runs)
+    history = choose(lines[::-1], policy, turns=turns, own=OWN, summary=summary)
+    record = history.record
+    assert record["runs"] + record["left_out"] == turns
+    assert (history.summary is None) == ("summary_seq" not in record)
+    if history.summary is not None:
+        assert record["summarized"] == min(covered, record["left_out"]) > 0
+        if window is not None:
+            sent = tokens_of([*OWN, *history.messages, system(history.summary)])
+            assert sent <= window - window // 4
+    elif window is None:
+        assert min(covered, record["left_out"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("turns", "left_out", "not_sent", "stands_for"),
+    [(5, 0, 3, 3), (5, 0, 9, 5), (5, 0, 0, 0), (5, 3, 8, 5), (5, 3, 4, 1), (5, 3, 2, 0)],
+)
+def test_a_summary_stands_for_those_of_the_turns_not_sent_that_are_in_it(
+    turns: int, left_out: int, not_sent: int, stands_for: int
+) -> None:
+    assert Summary(9, "", turns, left_out).stands_for(not_sent) == stands_for

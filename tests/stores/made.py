@@ -106,13 +106,13 @@ def intent(log: SessionLog, run_id: str, patch: dict[str, Any] | None = None) ->
     return cast(RunLine, line)
 
 
-def job_draft(job_id: str, summary: str | None = None, tokens: int = 0) -> Draft:
-    """What stores that a model was asked for a summary."""
-    covers = {"last_seq": 1, "turns": 1, "left_out": 0} if summary is not None else None
+def job_draft(job_id: str, summary: str | None = None, tokens: int = 0, covered: int = 1) -> Draft:
+    """What stores that a model was asked for a summary, of the first so many runs."""
+    covers = {"last_seq": covered, "turns": covered, "left_out": 0}
     fields = {
         "name": None,
         "summary": summary,
-        "covers": covers,
+        "covers": covers if summary is not None else None,
         "by": None,
         "job_id": job_id,
         "error": None if summary is not None else interruption().record(),
@@ -133,11 +133,15 @@ def sealed(draft: Draft, tip: Tip = START) -> Line:
     return seal(draft, tip, session_id=SESSION, user_id=USER, created_at=now())
 
 
-def raw_session(runs: int) -> list[bytes]:
-    """The bytes of the lines of a session of so many runs."""
+def raw_session(runs: int, *, summary: str = "", after: int = 0) -> list[bytes]:
+    """The bytes of the lines of a session of so many runs, a summary after one of them."""
     tip, lines = Tip(), []
     for number in range(1, runs + 1):
         line = sealed(run_draft(f"r{number}", patch={"n": number}), tip)
+        if number == after:
+            lines.append(encode(line))
+            tip = tip_after(line)
+            line = sealed(job_draft("j1", summary, covered=number), tip)
         lines.append(encode(line))
         tip = tip_after(line)
     return lines

@@ -95,6 +95,41 @@ def test_a_turn_with_a_little_history_reads_the_end_and_writes_one_line(long: Cl
     assert line["history"]["left_out"] == line["session_metrics"]["turns"] - 1 - 3
 
 
+@pytest.fixture(scope="module")
+def summed_up(tmp_path_factory: pytest.TempPathFactory) -> Clew:
+    """A session of many runs, of which the first hundred are in a summary."""
+    clew = Clew(tmp_path_factory.mktemp("summed"))
+    path = clew.session_file("s")
+    path.parent.mkdir(parents=True, mode=0o700)
+    path.write_bytes(b"".join(raw_session(RUNS, summary="It began.", after=100)))
+    return clew
+
+
+def test_a_summary_is_found_however_far_back_without_reading_what_is_between(
+    summed_up: Clew,
+) -> None:
+    (summed_up.cwd / "agent.yaml").write_text("add_session_summary_to_context: true\n")
+    model = summed_up.recording(("hi", "hello"))
+    agent = ("-a", "./agent.yaml", "-m", model, "--history-runs", "3")
+    spent = cost(summed_up, "continue", "-s", "s", *agent, "hi")
+    assert 0 < spent.read < MOST
+    line = json.loads(spent.written)
+    assert "It began." in line["messages"][0]["content"]
+    assert (line["history"]["summary_seq"], line["history"]["summarized"]) == (101, 100)
+
+
+def test_a_summary_is_made_of_what_one_request_takes_and_no_more_is_read(summed_up: Clew) -> None:
+    asked = "Provide the summary of the conversation."
+    model = summed_up.recording((asked, "It went on."), name="summary.jsonl")
+    size = summed_up.session_file("s").stat().st_size
+    spent = cost(summed_up, "sessions", "summarize", "s", "-m", model)
+    assert 0 < spent.read < size / 2
+    line = json.loads(spent.written)
+    assert line["covers"]["turns"] + line["covers"]["left_out"] == line["session_metrics"]["turns"]
+    again = cost(summed_up, "sessions", "summarize", "s", "-m", model)
+    assert (again.written, again.read < MOST) == (b"", True)
+
+
 def test_a_run_without_history_reads_the_end(long: Clew) -> None:
     spent = cost(long, "run", "-s", "s", "-m", long.recording(("hi", "hello")), "hi")
     assert 0 < spent.read < MOST
