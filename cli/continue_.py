@@ -70,7 +70,6 @@ def command(app: App, **options: Unpack[ContinueOptions]) -> int:
       clew continue --resume
       clew continue --reject --note "Not on a Friday."
     """
-    from clew.core.chain import waiting
     from clew.core.inherit import inherited
 
     app.quiet = options["quiet"]
@@ -78,8 +77,6 @@ def command(app: App, **options: Unpack[ContinueOptions]) -> int:
     log = app.choose(options["session"], user)
     answers = _answers(options)
     resume = _resume(log, options, answers)
-    if resume is None and (paused := waiting(log)) is not None:
-        app.note(f"run {paused} is still paused; --confirm or --reject settles it")
     settings: dict[str, Any] = inherited(log, resume)
     app.warn_of_problems(log)
     target = Target(

@@ -20,6 +20,9 @@ def say_what_was_found(app: App, result: "RunOutput") -> None:
     app.say_problems(result.problems)
     for run in result.recovered:
         output.note(f"run {run['run_id']} had died and was stored as INTERRUPTED")
+    for paused in result.line["session_metrics"].get("open_pauses", []):
+        if paused != result.run_id:
+            app.note(f"run {paused} is still paused; --confirm or --reject settles it")
     history = result.line["history"]
     instead = history.get("summarized")
     summary = f"; a summary stands for {instead} of them" if instead else ""

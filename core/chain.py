@@ -5,7 +5,7 @@ from typing import Any
 
 from .errors import ConflictError, NotFoundError, UsageError
 from .lines import FileRecord, RunLine
-from .session import is_top_run
+from .session import is_top_run, tip_after
 from .store import SessionLog
 
 _DONE = ("COMPLETED", "PAUSED")
@@ -106,21 +106,10 @@ def open_pause(log: SessionLog, run_id: str | None) -> str:
     """
     if run_id is not None:
         return resumable(log, run_id)
-    resumed: set[str] = set()
-    for line in log.newest():
-        if not is_top_run(line):
-            continue
-        if line["status"] == "PAUSED" and line["run_id"] not in resumed:
-            return line["run_id"]
-        if line["resumes"] is not None:
-            resumed.add(line["resumes"])
-    raise NotFoundError(f"session {log.session_id} has no paused run")
-
-
-def waiting(log: SessionLog) -> str | None:
-    """Return the session's last run if it is paused."""
-    last = next(filter(is_top_run, log.newest()), None)
-    return last["run_id"] if last is not None and last["status"] == "PAUSED" else None
+    paused = tip_after(next(log.newest(), None)).metrics.get("open_pauses")
+    if not paused:
+        raise NotFoundError(f"session {log.session_id} has no paused run")
+    return paused[-1]
 
 
 def gone_on_with(log: SessionLog, run: RunLine, resume: str | None) -> RunLine | None:

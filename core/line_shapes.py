@@ -28,7 +28,13 @@ _wrong_in_line = members(
         "user_id": str,
         "created_at": str,
         "session_state": dict,
-        "session_metrics": {**_TOTALS, "runs": int, "turns": int, "summary_seq?": int},
+        "session_metrics": {
+            **_TOTALS,
+            "runs": int,
+            "turns": int,
+            "summary_seq?": int,
+            "open_pauses?": [str],
+        },
     }
 )
 _wrong_in_run = members(

@@ -110,10 +110,20 @@ def _metrics_after(tip: Tip, kind: str, fields: dict[str, Any]) -> SessionMetric
             after["summary_seq"] = tip.seq + 1
         return after
     run = cast(RunLine, fields)
-    top = run["parent_run_id"] is None
-    after["runs"] += top
-    after["turns"] += top and run["status"] == "COMPLETED"
+    if run["parent_run_id"] is None:
+        after["runs"] += 1
+        after["turns"] += run["status"] == "COMPLETED"
+        _count_pauses(after, run)
     return after
+
+
+def _count_pauses(metrics: SessionMetrics, run: RunLine) -> None:
+    """Have `open_pauses` as it is after this run."""
+    paused = [run_id for run_id in metrics.pop("open_pauses", []) if run_id != run["resumes"]]
+    if run["status"] == "PAUSED":
+        paused.append(run["run_id"])
+    if paused:
+        metrics["open_pauses"] = paused
 
 
 def state_draft(

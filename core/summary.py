@@ -55,7 +55,7 @@ def summarize(store: Store, log: SessionLog) -> SessionSummary:
         "model": last["model"] if last else None,
         "total_tokens": metrics["total_tokens"],
         "cost": metrics["cost"],
-        "waiting": bool(last and last["status"] == "PAUSED"),
+        "waiting": "open_pauses" in metrics,
         "running": any(flight.running for flight in flights),
         "path": log.location if store.keeps else None,
     }

@@ -69,6 +69,8 @@ class SessionMetrics(Totals):
     """Top-level runs that are COMPLETED: what history can send."""
     summary_seq: NotRequired[int]
     """The last line that has a summary; not there before the first one."""
+    open_pauses: NotRequired[list[str]]
+    """The paused runs that nobody has gone on with, the latest last; not there if none is."""
 
 
 _COUNTS: tuple[

@@ -371,11 +371,31 @@ def test_a_call_during_which_the_process_was_killed_is_never_made_again(
 
 def test_a_new_prompt_leaves_the_pause_open_and_says_so(confirmed: Clew, model: str) -> None:
     run = confirmed.stored("s")[0]["run_id"]
-    result = confirmed("continue", "-s", "s", "-m", model, "one")
-    assert (result.out, sent(confirmed)) == ("answer one\n", [])
-    assert f"run {run} is still paused" in result.err
+    for command in ("continue", "continue", "run"):
+        result = confirmed(command, "-s", "s", "-m", model, "one")
+        assert (result.out, sent(confirmed)) == ("answer one\n", [])
+        assert f"run {run} is still paused" in result.err
+        assert confirmed("sessions", "list", "--json").json["waiting"] is True
     line = go_on(confirmed, "--confirm")
     assert (line["content"], line["resumes"], sent(confirmed)) == ("Done.", run, [{"to": "a"}])
+    assert "still paused" not in confirmed("continue", "-s", "s", "-m", model, "one").err
+    assert confirmed("sessions", "list", "--json").json["waiting"] is False
+
+
+def test_of_two_pauses_each_is_told_until_it_is_settled_and_the_latest_is_meant(
+    clew: Clew, model: str
+) -> None:
+    first, second = (
+        clew(*GO, "-m", plays(clew, [call("c1", to=to)]), "-t", path, "--json", code=6).json
+        for to, path in (("a", tool(clew, requires_confirmation=True)),) * 2
+    )
+    said = clew("continue", "-s", "s", "-m", model, "one").err
+    assert [said.count(f"run {run['run_id']} is still paused") for run in (first, second)] == [1, 1]
+    assert go_on(clew, "--confirm")["resumes"] == second["run_id"]
+    assert clew.stored("s")[-1]["session_metrics"]["open_pauses"] == [first["run_id"]]
+    assert go_on(clew, "--reject")["resumes"] == first["run_id"]
+    assert "open_pauses" not in clew.stored("s")[-1]["session_metrics"]
+    clew("sessions", "verify", "-s", "s")
 
 
 def test_a_repeated_call_prints_the_paused_line_and_once_settled_its_end(clew: Clew) -> None:

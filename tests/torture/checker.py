@@ -114,6 +114,7 @@ def _fold(lines: list[Json]) -> Iterator[str]:
     """Yield where state or totals differ from what the lines so far add up to."""
     state: Any = {}
     sums = dict.fromkeys([*SUMS, "cost", "runs", "turns"], 0.0)
+    paused: list[str] = []
     for number, line in enumerate(lines, 1):
         state = merged(state, line.get("state_patch") or {})
         if line.get("session_state") != state:
@@ -128,6 +129,10 @@ def _fold(lines: list[Json]) -> Iterator[str]:
         if line.get("summary"):
             sums["summary_seq"] = number
         totals = line.get("session_metrics", {})
+        paused = [run for run in paused if run != line.get("resumes")]
+        paused += [line["run_id"]] if line.get("status") == "PAUSED" else []
+        if totals.get("open_pauses", []) != paused:
+            yield f"line {number}: the open pauses are not {paused}"
         wrong = [key for key in sums if abs(sums[key] - (totals.get(key) or 0)) > 1e-6]
         if wrong:
             yield f"line {number}: the totals of {', '.join(wrong)} are not what the runs add up to"

@@ -72,6 +72,7 @@ def test_a_line_that_is_no_object_in_ascii_is_told(path: Path, raw: bytes) -> No
         ("state", lambda line: line.update(state_patch=None)),
         ("requests", lambda line: line["metrics"].update(requests=2)),
         ("turns", lambda line: line["session_metrics"].update(turns=1)),
+        ("pauses", lambda line: line["session_metrics"].update(open_pauses=["r"])),
     ],
 )
 def test_a_line_that_does_not_fit_the_others_is_told(
