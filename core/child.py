@@ -75,6 +75,22 @@ def end(process: "subprocess.Popen[bytes]") -> None:
                 stream.close()
 
 
+def code_of(process: "subprocess.Popen[bytes]") -> int | None:
+    """Return the exit code of a process, None while it runs.
+
+    Its id stays taken until `end`: killing its group later could otherwise meet another's.
+    """
+    if process.returncode is not None or not hasattr(os, "waitid"):  # macOS has none
+        return process.poll()
+    try:
+        info = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return process.poll()
+    if info is None:
+        return None
+    return info.si_status if info.si_code == os.CLD_EXITED else -info.si_status
+
+
 def how_it_ended(code: int) -> str:
     """Return what an exit code means: the code itself, or the signal."""
     if code >= 0:

@@ -6,6 +6,7 @@ environment of its own choice, and leaves it behind when clew is killed.
 
 import asyncio
 import subprocess
+import time
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
@@ -24,6 +25,7 @@ _LONGEST_COMPLAINT = 2000
 _LONGEST_WORDS = 300
 _GRACE_SECONDS = 2.0
 _LOOK_SECONDS = 0.1
+_STEP_SECONDS = 0.01
 
 _In = MemoryObjectSendStream[SessionMessage | Exception]
 _Out = MemoryObjectReceiveStream[SessionMessage]
@@ -97,23 +99,28 @@ class ServerProcess:
 
     def has_ended(self) -> bool:
         """Tell whether it has, before we ended it; one that is about to gets a moment."""
-        if self._ended_before is not None:
-            return self._ended_before
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_LOOK_SECONDS)
-        return self._process.returncode is not None
+        if self._ended_before is None:
+            return self._ends_within(_LOOK_SECONDS)
+        return self._ended_before
 
     def how_it_ended(self) -> str:
         """Return its exit code or signal, in words."""
-        code = self._process.returncode
+        code = child.code_of(self._process)
         return child.how_it_ended(code) if code else "ended by itself"
+
+    def _ends_within(self, seconds: float) -> bool:
+        end = time.monotonic() + seconds
+        while child.code_of(self._process) is None:
+            if time.monotonic() > end:
+                return False
+            time.sleep(_STEP_SECONDS)
+        return True
 
     def _part(self) -> None:
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.close()
-        with suppress(subprocess.TimeoutExpired):
-            self._process.wait(_GRACE_SECONDS)
+        self._ends_within(_GRACE_SECONDS)
 
     @asynccontextmanager
     async def streams(self) -> AsyncIterator[tuple[Any, Any]]:
@@ -183,7 +190,7 @@ class ServerProcess:
 
     async def _watch(self, heard: _In) -> None:
         """End with the process: what has left its group may hold the pipe open for ever."""
-        while self._process.poll() is None:
+        while child.code_of(self._process) is None:
             await anyio.sleep(_LOOK_SECONDS)
         await anyio.sleep(_GRACE_SECONDS)
         await heard.aclose()

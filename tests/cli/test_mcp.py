@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Clew
+from tests.provider import Provider
 from tests.served import PROGRAM, listening, outcomes, served
 from tests.toolcalls import Json, call, calling, command, ends, needs_proc, results
 
@@ -129,6 +130,7 @@ def test_a_tool_can_be_called_by_hand(clew: Clew) -> None:
     assert clew("tools", "call", "add", "-t", served(), "a=40", "b=1").out == "41\n"
 
 
+@pytest.mark.slow
 def test_a_prefix_keeps_two_servers_apart(clew: Clew) -> None:
     both = ("-t", served(name="one"), "-t", served(name="two", mcp={"tools": ["add"]}))
     names = {each["name"] for each in clew("tools", "list", *both, "--json").lines}
@@ -189,6 +191,7 @@ CONFIRMED = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.slow
 @CONFIRMED
 def test_a_tool_that_needs_a_yes_runs_once_in_the_process_that_says_it(
     clew: Clew, tool: str
@@ -258,6 +261,7 @@ def test_what_only_looks_starts_no_server(clew: Clew, model: str) -> None:
     assert len(starts(clew)) == 1
 
 
+@pytest.mark.slow
 def test_what_was_settled_before_starts_no_server(clew: Clew) -> None:
     line = paused(clew, traced(clew, requires_confirmation=True), call("note", text="a"))
     settle = ("continue", "-q", "-s", "s", f"--resume={line['run_id']}", "--confirm")
@@ -321,14 +325,19 @@ def test_continue_has_the_servers_of_the_run_before(clew: Clew) -> None:
     assert results(line) == ["4", "hello"]
 
 
-def test_the_words_of_a_server_are_not_filled_in(clew: Clew) -> None:
+@pytest.mark.slow
+def test_a_provider_is_sent_the_words_of_a_server_as_they_are(
+    clew: Clew, provider: Provider
+) -> None:
     definition = f"params: {{a: filled}}\ntools: [{served(mcp={'tools': ['add']})}]\n"
     (clew.cwd / "agent.yaml").write_text(definition)
-    record = clew.cwd.parent / "echo.jsonl"
-    record.write_text(json.dumps({"input": "go", "content": "done"}) + "\n")
-    clew("run", "-q", "-m", f"replay:{record}", "-a", "agent.yaml", "go")
-    (listed,) = clew("tools", "list", "-a", "agent.yaml", "--json").lines
-    assert listed["description"] == "Add {a} and $b."
+    provider.answer(tool_calls=[call("add", a=40)])
+    provider.answer("It is 42.")
+    run = ("run", "-q", "-m", "openai/test-model", "-a", "agent.yaml", "--json", "go")
+    assert results(clew(*run).json) == ["42"]
+    (tool,) = provider.requests[0].body["tools"]
+    assert tool["function"]["description"] == "Add {a} and $b."
+    assert tool["function"]["parameters"]["required"] == ["a"]
 
 
 def test_a_server_of_a_definition_is_validated_without_a_start(clew: Clew) -> None:
@@ -377,6 +386,7 @@ def test_calls_are_told_in_events_as_those_of_other_tools(clew: Clew) -> None:
     assert events[1]["tool"]["result"] == "3"
 
 
+@pytest.mark.slow
 def test_a_header_can_hold_a_variable_and_is_shown_nowhere(clew: Clew) -> None:
     with listening(clew.cwd) as (url, _):
         mcp = {"url": f"{url}?key=CANARY-1", "headers": {"Authorization": "Bearer ${MY_TOKEN}"}}

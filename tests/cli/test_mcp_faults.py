@@ -18,7 +18,7 @@ from tests.conftest import Clew, eventually
 from tests.served import PROGRAM, listening, outcomes, served
 from tests.toolcalls import Json, alive, call, calling, ends, needs_proc, results
 
-SHORT = {"start_timeout": 1}
+SHORT = {"start_timeout": 2}
 BAD_START = [
     (("/nowhere/server",), {}, "cannot be started: No such file or directory"),
     (("true",), {}, "ended by itself"),
@@ -26,13 +26,14 @@ BAD_START = [
     (("sh", "-c", "read -r _; kill -9 $$"), {}, "was ended by SIGKILL"),
     (("sh", "-c", "echo usage: x; exit 2"), {}, "it wrote what is no message: 'usage: x'"),
     (("cat",), {}, "cannot be used: "),
-    (("sleep", "1000"), SHORT, "did not answer within 1 s"),
-    (("sh", "-c", "trap '' TERM; exec yes"), SHORT, "did not answer within 1 s; it wrote what"),
+    (("sleep", "1000"), SHORT, "did not answer within 2 s"),
+    (("sh", "-c", "trap '' TERM; exec yes"), SHORT, "did not answer within 2 s; it wrote what"),
     (("sh", "-c", "tr '\\0' x < /dev/zero"), {}, "it sent a message of more than 16 MiB"),
-    (("sh", "-c", "tr '\\0' x < /dev/zero >&2"), SHORT, "did not answer within 1 s: xxx"),
+    (("sh", "-c", "tr '\\0' x < /dev/zero >&2"), SHORT, "did not answer within 2 s: xxx"),
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("argv", "mcp", "told"), BAD_START, ids=[" ".join(each[0]) for each in BAD_START]
 )
@@ -99,6 +100,7 @@ def test_an_answer_that_is_none_ends_the_run_in_one_line(
     assert not clew.session_file("s").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("schema", "told"),
     [
@@ -146,9 +148,10 @@ def test_a_flood_in_a_call_is_an_error_that_the_model_reads(clew: Clew) -> None:
     assert flooded["result"] == "it sent a message of more than 16 MiB"
 
 
+@pytest.mark.slow
 def test_a_call_that_takes_too_long_is_given_up_and_others_are_made(clew: Clew) -> None:
-    slow, quick = outcomes(clew, served(timeout=1), call("hang", "a"), call("add", "b", a=1))
-    assert slow["result"] == "it took longer than 1 s and was given up"
+    slow, quick = outcomes(clew, served(timeout=2), call("hang", "a"), call("add", "b", a=1))
+    assert slow["result"] == "it took longer than 2 s and was given up"
     assert slow["tool_call_error"]
     assert (quick["result"], quick["tool_call_error"]) == ("3", False)
     assert nobody_in(clew.cwd)
@@ -199,9 +202,10 @@ def test_a_kill_in_a_call_ends_the_server_and_all_that_it_started(clew: Clew) ->
 
 
 @needs_proc
+@pytest.mark.slow
 def test_the_end_of_the_runs_time_ends_the_server(clew: Clew) -> None:
     model = calling(clew, [call("hang")])
-    run = ("run", "-q", "-m", model, "-s", "s", "-t", served(), "--timeout", "6", "--json", "go")
+    run = ("run", "-q", "-m", model, "-s", "s", "-t", served(), "--timeout", "15", "--json", "go")
     line = clew(*run, code=5).json
     assert (line["status"], line["error"]["kind"]) == ("ERROR", "limit")
     children_end(clew)
