@@ -1,5 +1,6 @@
 """`clew sessions`: which sessions there are."""
 
+import json
 from collections.abc import Iterator
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -118,7 +119,8 @@ def show(app: App, *, session: str | None, user: str | None, as_json: bool) -> N
         output.record(known)
         return
     for key, value in known.items():
-        text = "-" if value is None else " ".join(str(value).split())
+        text = json.dumps(value) if isinstance(value, dict) else " ".join(str(value).split())
+        text = "-" if value is None else text
         output.result(output.shown(f"{key:13} {text}\n"))
 
 

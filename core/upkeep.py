@@ -228,7 +228,9 @@ def _ask(
 def _summary(intent: SessionLine, asked: _Asked, found: Material, text: str) -> Drafter:
     """Return what makes the summary's line: a summary that somebody made meanwhile stands."""
 
-    def draft(tip: Tip) -> Draft:
+    def draft(tip: Tip) -> Draft | None:
+        if tip.seq < found.covers["last_seq"]:
+            return None  # the session was taken away meanwhile
         if text and tip.metrics.get("summary_seq") != found.seen:
             asked.stop = ConflictError("another summary was made meanwhile")
         result = {} if asked.stop is not None else {"summary": text, "covers": found.covers}

@@ -155,7 +155,7 @@ class SessionFile:
                     self._move_aside(path, "not a record of a job; moved aside")
                     continue
                 job, after = record
-                if job is not None:
+                if job is not None and self.exists():
                     self.append(partial(self._unless_stored, job, after))
                 os.unlink(path)
 

@@ -87,3 +87,33 @@ def test_a_key_that_was_removed_stays_removed(clew: Clew, model: str, remove: st
         clew("run", "-m", model, "-s", "s", "--state", '{"a": null}', "two")
     line = clew("continue", "-m", model, "-s", "s", "--json", "three").json
     assert line["session_state"] == {"b": 1}
+
+
+def test_a_name_by_itself_has_five_words_at_most_and_a_failing_model_is_no_crash(
+    clew: Clew,
+) -> None:
+    (clew.cwd / "agent.yaml").write_text("autogenerate_session_name: true\n")
+    asked = "Name this conversation in at most five words."
+    stubborn = clew.recording(("hi", "hello"), (asked, '"One two three four five six"'))
+    clew("run", "-m", stubborn, "-a", "./agent.yaml", "-s", "a", "hi")
+    failing = clew.recording(("hi", "hello"), name="failing.jsonl")
+    clew("run", "-m", failing, "-a", "./agent.yaml", "-s", "b", "hi")
+    names = [clew("sessions", "show", one, "--json").json["name"] for one in ("a", "b")]
+    assert names == ["One two three four five", "hi"]
+
+
+def test_a_summary_is_put_in_place_of_the_last_one_and_sent_and_its_failure_is_no_run_s(
+    clew: Clew,
+) -> None:
+    wants = "enable_session_summaries: true\nsummary_tokens: 1\nnum_history_runs: 0\n"
+    (clew.cwd / "agent.yaml").write_text(wants)
+    asked = "Provide the summary of the conversation."
+    for number in (1, 2):
+        model = clew.recording(("hi", "hello"), (asked, f"Summary {number}."))
+        clew("run", "-m", model, "-a", "./agent.yaml", "-s", "s", "hi")
+    failing = clew.recording(("hi", "hello"), name="failing.jsonl")
+    result = clew("continue", "-m", failing, "-s", "s", "--json", "hi")
+    assert "no summary was made" in result.err
+    assert result.json["status"] == "COMPLETED"
+    [system, _] = as_sent(clew, result.json)
+    assert ("Summary 1." in system, "Summary 2." in system) == (False, True)

@@ -67,3 +67,19 @@ def test_each_token_counts_once_through_retries_tools_pauses_failures_and_going_
     total = adds_up(clew, "s")
     assert (total["input_tokens"], total["total_tokens"]) == (1111, 3333)
     assert total["requests"] == len(provider.requests) == 6
+
+
+def test_summaries_and_names_count_under_kinds_of_their_own_and_once(
+    clew: Clew, provider: Provider
+) -> None:
+    wants = "enable_session_summaries: true\nsummary_tokens: 1\nautogenerate_session_name: true\n"
+    (clew.cwd / "agent.yaml").write_text(wants)
+    provider.answer("hello", usage=used(0))
+    provider.answer("Greetings", usage=used(1))
+    provider.answer(status=503)
+    provider.answer("They greet.", usage=used(2))
+    clew("run", *MODEL, "-a", "./agent.yaml", "-s", "s", "hi")
+    total = adds_up(clew, "s")
+    assert (total["total_tokens"], total["requests"]) == (333, len(provider.requests))
+    kinds = [one["kind"] for line in clew.stored("s") for one in line["metrics"]["details"]]
+    assert kinds == ["model", "naming", "summary", "summary"]

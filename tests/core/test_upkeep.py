@@ -2,16 +2,18 @@
 
 import threading
 from collections.abc import Callable
-from typing import Any
+from contextlib import AbstractContextManager
+from typing import Any, cast
 
 import pytest
 
 from clew.core import Agent
 from clew.core.errors import BusyError, ConflictError
 from clew.core.limits import Limits
+from clew.core.lines import SessionLine
 from clew.core.model import ModelReply, ModelRequest, Price
 from clew.core.session import always
-from clew.core.store import SessionLog, Store
+from clew.core.store import Flight, SessionLog, Store
 from clew.core.upkeep import Job, left_of, name_session, summarize
 from clew.core.usage import no_totals, no_usage
 from clew.stores import JsonlStore, MemoryStore
@@ -82,6 +84,27 @@ def test_two_that_want_a_summary_at_once_ask_for_one(log: SessionLog) -> None:
     thread.join(60)
     assert summarize(log, Job(second)) is None
     assert (first.asked, second.asked) == (1, 0)
+
+
+class Late:
+    """A session in which somebody else makes a summary just before it is our turn to."""
+
+    def __init__(self, log: SessionLog) -> None:
+        self._log = log
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._log, name)
+
+    def job(self, intent: SessionLine) -> AbstractContextManager[Flight]:
+        summarize(self._log, Job(Scripted()))
+        return self._log.job(intent)
+
+
+def test_who_comes_late_asks_for_no_summary_of_the_same(log: SessionLog) -> None:
+    late = Scripted()
+    assert summarize(cast(SessionLog, Late(log)), Job(late)) is None
+    assert late.asked == 0
+    assert [line["type"] for line in log.lines()] == ["run", "session"]
 
 
 def test_a_name_that_is_given_meanwhile_stands(store: Store, log: SessionLog) -> None:

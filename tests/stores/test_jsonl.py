@@ -23,7 +23,17 @@ from clew.stores import JsonlStore
 from clew.stores.session_file import SessionFile
 from clew.stores.tail import backwards
 from tests.conftest import Clew
-from tests.stores.made import add_run, intent, raw_session, run_draft, sealed, state_line
+from tests.stores.made import (
+    add_run,
+    call,
+    intent,
+    job_draft,
+    job_intent,
+    raw_session,
+    run_draft,
+    sealed,
+    state_line,
+)
 
 AT_ONCE = Waiting(0)
 AS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
@@ -347,6 +357,8 @@ COMMANDS = (
     ("sessions", "list"),
     ("sessions", "list", "--json"),
     ("metrics", "-s", "s"),
+    ("sessions", "show", "s"),
+    ("sessions", "summarize", "s", "-m", "replay:RECORDING"),
     ("continue", "-s", "s", "--dry-run", "-m", "replay:RECORDING", "hi"),
     ("continue", "-s", "s", "-m", "replay:RECORDING", "hi"),
     ("continue", "-s", "s", "-m", "replay:RECORDING", "--resume"),
@@ -359,7 +371,8 @@ class InProcess:
 
     def __init__(self, home: Path, recording: Path, patch: pytest.MonkeyPatch) -> None:
         self.recording = str(recording)
-        recording.write_text('{"input": "hi", "content": "hello"}\n')
+        summary = '{"input": "Provide the summary of the conversation.", "content": "short"}'
+        recording.write_text(f'{{"input": "hi", "content": "hello"}}\n{summary}\n')
         patch.setenv("CLEW_HOME", str(home))
         patch.setenv("HOME", str(home.parent))
         for name in ("CLEW_SESSION", "CLEW_USER", "CLEW_STORE", "CLEW_MODEL"):
@@ -395,7 +408,8 @@ def test_no_command_ends_in_a_bug_whatever_stands_at_any_place_of_a_line(
     fields = {"status": "ERROR", "error": error, "options": options, "resumes": "r1"}
     failed = json.loads(changed(session.lines[2], **fields))
     named = json.loads(encode(sealed(Draft("session", {"name": "trip"}))))
-    for line in (failed | {"status": "COMPLETED"}, failed, named):
+    asked = json.loads(encode(sealed(job_draft("j1", "In short.", tokens=5))))
+    for line in (failed | {"status": "COMPLETED"}, failed, named, asked):
         for path in list(values(line)):
             raw = json.dumps(damaged_at(line, path, junk)).encode() + b"\n"
             for arguments in COMMANDS:
@@ -918,6 +932,47 @@ def test_a_record_without_any_one_of_its_parts_is_no_bug(session: Session) -> No
             log = session.store.session("s", "default")
             assert len(log.in_flight()) + len(log.recover()) in (0, 2), (path, junk)
             session.holds(*session.lines)
+
+
+def dead_job(session: Session) -> Path:
+    """The record of a job that died."""
+    with pytest.raises(KeyboardInterrupt), session.log.job(job_intent(session.log, "j1")) as flight:
+        flight.note({"open": call(9)})
+        raise KeyboardInterrupt
+    [record] = session.folder.rglob("*.job")
+    return record
+
+
+@pytest.mark.parametrize(
+    "junk", [b"", b"\n", b"{}\n", b"[]\n", b'{"intent":1,"after":0}\n', NESTED]
+)
+def test_a_record_of_a_job_that_cannot_be_read_is_moved_aside_and_told(
+    session: Session, junk: bytes
+) -> None:
+    record = dead_job(session)
+    record.write_bytes(junk)
+    session.log.recover()
+    assert [problem.path for problem in session.log.problems] == [str(record)]
+    assert not record.exists()
+    assert record.with_suffix(".job.damaged").read_bytes() == junk
+    assert len(list(session.log.lines())) == len(session.lines)
+
+
+def test_a_record_of_a_job_with_anything_in_any_place_is_no_bug(session: Session) -> None:
+    raw = dead_job(session).read_bytes().splitlines()
+    whole = [json.loads(line) for line in raw]
+    for number, note in enumerate(whole):
+        for path in list(values(note)):
+            for junk in (None, "x", 7, [1], -1e300):
+                broken = [*whole[:number], damaged_at(note, path, junk), *whole[number + 1 :]]
+                session.holds(*session.lines)
+                record = session.folder / ".inflight" / "s~x.job"
+                record.write_text("".join(f"{json.dumps(one)}\n" for one in broken))
+                log = session.store.session("s", "default")
+                log.recover()
+                assert log.last() is not None
+                assert len(list(log.lines())) - len(session.lines) in (0, 1), (path, junk)
+                assert not record.exists()
 
 
 def test_notes_torn_at_any_byte_leave_a_run_to_recover(session: Session) -> None:
