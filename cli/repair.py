@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from clew.core.errors import StoreError
+
 from . import output
 from .app import App
 from .options import all_option, json_option, one_session
@@ -39,17 +41,21 @@ def command(
     from clew.stores.repair import repair
     from clew.stores.verify import verify
 
-    mended = left = 0
+    mended = left = unread = 0
     for log in session_files(app, session, user, everything):
-        done = repair(log)
-        if done.moved or done.gaps:
-            mended += 1
-            _print(log.session_id, done, as_json)
-        for problem in verify(log):
-            left += 1
-            tell(problem, as_json)
+        try:
+            done = repair(log)
+            if done.moved or done.gaps:
+                mended += 1
+                _print(log.session_id, done, as_json)
+            for problem in verify(log):
+                left += 1
+                tell(problem, as_json)
+        except StoreError as error:
+            output.complain(error)
+            unread = error.exit_code
     output.note(f"sessions repaired: {mended}, problems left: {left}")
-    return DAMAGED if left else 0
+    return DAMAGED if left else unread
 
 
 def _print(session_id: str, done: "Repair", as_json: bool) -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from clew.core.errors import ClewError, StoreError
 from clew.core.lines import STATUSES
 
 from . import output
@@ -60,28 +61,41 @@ def list_(
     since: str | None,
     name: str | None,
     as_json: bool,
-) -> None:
+) -> int:
     """List this user's sessions, the one used last first.
 
     \b
     Example:
       clew sessions list --since 7d --json | jq -r '[.session_id, .first_input] | @tsv'
     """
-    wanted = islice(_matching(app, app.user(user), status, since, name), count)
+    unread: list[ClewError] = []
+    wanted = islice(_matching(app, app.user(user), status, since, name, unread), count)
     for summary in wanted:
         if as_json:
             output.record(summary)
         else:
             output.result(output.shown(_row(summary)))
+    return unread[0].exit_code if unread else 0
 
 
 def _matching(
-    app: App, user: str, status: str | None, since: str | None, name: str | None
+    app: App,
+    user: str,
+    status: str | None,
+    since: str | None,
+    name: str | None,
+    unread: list[ClewError],
 ) -> "Iterator[SessionSummary]":
+    """Yield what fits; a session that cannot be read is told of, and the others are listed."""
     from clew.core.summary import summarize
 
     for log in app.store.sessions(user):
-        summary = summarize(app.store, log)
+        try:
+            summary = summarize(app.store, log)
+        except StoreError as error:
+            output.complain(error)
+            unread.append(error)
+            continue
         app.warn_of_problems(log)
         if since and (summary["updated_at"] or "") < since:
             continue

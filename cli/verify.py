@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from clew.core.errors import UsageError
+from clew.core.errors import StoreError, UsageError
 
 from . import output
 from .app import App
@@ -43,14 +43,18 @@ def command(
     """
     from clew.stores.verify import verify
 
-    sessions = problems = 0
+    sessions = problems = unread = 0
     for log in session_files(app, session, user, everything):
         sessions += 1
-        for problem in verify(log):
-            problems += 1
-            tell(problem, as_json)
+        try:
+            for problem in verify(log):
+                problems += 1
+                tell(problem, as_json)
+        except StoreError as error:
+            output.complain(error)
+            unread = error.exit_code
     output.note(f"sessions checked: {sessions}, problems found: {problems}")
-    return DAMAGED if problems else 0
+    return DAMAGED if problems else unread
 
 
 def tell(problem: "Problem", as_json: bool) -> None:

@@ -98,6 +98,10 @@ def _folder(root: str) -> Iterator[Finding]:
     for folder in [users, *(entry.path for entry in _entries(users))]:
         if os.path.isdir(folder):
             make_folder(folder)
+            if not os.access(folder, os.W_OK | os.X_OK):
+                raise StoreError(
+                    f"{folder}: nothing can be written there", hint=f"chmod 700 {folder}"
+                )
     mode = stat.S_IMODE(os.stat(root).st_mode)
     if mode & 0o077:
         yield warning("home", f"{root}: others may look into it ({mode:03o})", f"chmod 700 {root}")

@@ -97,3 +97,32 @@ def test_a_home_that_may_not_be_entered_is_exit_74_and_not_an_empty_one(
     result = closed.shell(f"setpriv {WAYS['its owner']} {CLEW} {command}", code=74)
     closed.home.chmod(0o500)
     assert "Permission denied" in result.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="setpriv is not there")
+def test_doctor_tells_of_a_user_s_folder_that_nothing_can_be_written_to(
+    clew: Clew, model: str
+) -> None:
+    clew("run", "-m", model, "-s", "s", "one")
+    folder = clew.session_file("s").parent
+    folder.chmod(0o500)
+    result = clew.shell(f"setpriv {WAYS['its owner']} {CLEW} doctor", code=74)
+    folder.chmod(0o700)
+    assert f"{folder}: nothing can be written there" in result.out
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be somebody else")
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="setpriv is not there")
+@pytest.mark.parametrize("command", ["list --json", "verify --all", "repair --all"])
+def test_a_session_that_may_not_be_read_is_told_and_does_not_hide_the_others(
+    clew: Clew, model: str, command: str
+) -> None:
+    for session in ("a", "b"):
+        clew("run", "-m", model, "-s", session, "one")
+    clew.session_file("a").write_bytes(b"no line\n" + clew.session_file("a").read_bytes())
+    clew.session_file("b").chmod(0)
+    code = 65 if "verify" in command else 74
+    result = clew.shell(f"setpriv {WAYS['its owner']} {CLEW} sessions {command}", code=code)
+    assert "b.jsonl: Permission denied" in result.err
+    assert '"session_id": "a"' in result.out or f"{clew.session_file('a')}:1: " in result.out
