@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from glob import glob
 
-from clew.core.home import base_folder
+from clew.core.home import base_folder, users_folder
 
 CONFIG = "config.toml"
 AGENTS = "agents"
@@ -14,7 +14,7 @@ _FOLDER = ".clew"
 
 def config_folder() -> str:
     """Return the folder of the user's own configuration."""
-    return os.path.join(base_folder("XDG_CONFIG_HOME", "~/.config"), "clew")
+    return os.path.join(base_folder("XDG_CONFIG_HOME", ".config"), "clew")
 
 
 def nearest_folder(*parts: str) -> str | None:
@@ -23,7 +23,7 @@ def nearest_folder(*parts: str) -> str | None:
         here = os.path.realpath(os.getcwd())
     except OSError:
         return None
-    last = os.path.realpath(os.path.expanduser("~"))
+    last = os.path.realpath(users_folder())
     while True:
         folder = os.path.join(here, _FOLDER)
         if any(os.path.exists(os.path.join(folder, part)) for part in parts):

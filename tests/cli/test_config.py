@@ -1,6 +1,7 @@
 """`clew config`, and which setting goes before which."""
 
 import os
+import pwd
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,16 @@ def test_the_home_is_in_the_data_folder(clew: Clew) -> None:
     found = settings(clew)
     assert found["home"] == (str(clew.home), "default")
     assert found["store"] == (f"jsonl:{clew.home}", "default")
+
+
+@pytest.mark.parametrize("home", ["", "relative", None], ids=["empty", "relative", "unset"])
+def test_a_home_that_is_no_absolute_path_does_not_count(clew: Clew, home: str | None) -> None:
+    for name in ("XDG_DATA_HOME", "HOME"):
+        del clew.env[name]
+    if home is not None:
+        clew.env["HOME"] = home
+    own = Path(pwd.getpwuid(os.getuid()).pw_dir)
+    assert settings(clew)["home"] == (str(own / ".local" / "share" / "clew"), "default")
 
 
 def test_the_user_s_file_goes_before_the_default(clew: Clew) -> None:
