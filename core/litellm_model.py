@@ -18,7 +18,7 @@ from .errors import ClewError, NotFoundError, ProviderDown
 from .history import tokens_of
 from .litellm_errors import translated
 from .model import ModelReply, ModelRequest, Price
-from .text import storable
+from .text import is_secret_name, storable
 from .tool_calls import ToolCallPieces
 from .usage import Usage, estimate_tokens, no_usage
 
@@ -240,6 +240,9 @@ def _litellm() -> Any:
     """Import litellm: offline, silent, and deaf to what stands in the current folder."""
     os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
     os.environ["LITELLM_MODE"] = "PRODUCTION"
+    for name in filter(is_secret_name, list(os.environ)):
+        # A key that was read from a file brings a newline along, which no HTTP header can hold.
+        os.environ[name] = os.environ[name].strip()
     import litellm
 
     litellm.suppress_debug_info = True

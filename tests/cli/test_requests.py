@@ -96,3 +96,12 @@ def test_what_a_listener_raises_is_raised_and_no_fault_of_the_provider(
     )
     assert (done.stdout, done.stderr) == (f"mine {event}\n", "")
     assert len(provider.requests) == (event != "ModelRequestStarted")
+
+
+def test_the_newline_that_a_key_brings_from_its_file_is_no_part_of_it(
+    clew: Clew, provider: Provider
+) -> None:
+    clew.env["OPENAI_API_KEY"] += "\n"
+    provider.answer("hello")
+    clew("run", "-m", "openai/test-model", "hi")
+    assert provider.requests[0].headers["authorization"] == "Bearer sk-CANARY-0123456789"
