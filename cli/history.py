@@ -14,7 +14,7 @@ from clew.core.store import SessionLog
 from . import output
 from .app import App
 from .approve import what_is_open
-from .options import COUNT_OR_ALL, SINCE, json_option, session_option, user_option
+from .options import COUNT_OR_ALL, SINCE, json_option, not_empty, session_option, user_option
 
 _DEFAULT_COUNT = 10
 
@@ -25,8 +25,19 @@ _DEFAULT_COUNT = 10
 @click.option("-n", "--count", metavar="N|all", help="How many of the newest runs (default 10).")
 @json_option("Print the stored lines, oldest first; all of them, unless -n is given.")
 @click.option("--messages", is_flag=True, help="Print the messages as JSON, one a line.")
-@click.option("--run", "run_id", metavar="RUN", help="Only this run and what resumed it.")
-@click.option("--as-sent", metavar="RUN", help="Print exactly the messages that went to the model.")
+@click.option(
+    "--run",
+    "run_id",
+    metavar="RUN",
+    callback=not_empty,
+    help="Only this run and what resumed it.",
+)
+@click.option(
+    "--as-sent",
+    metavar="RUN",
+    callback=not_empty,
+    help="Print exactly the messages that went to the model.",
+)
 @click.option("--status", type=click.Choice(STATUSES, case_sensitive=False), help="Only such runs.")
 @click.option("--since", metavar="TIME", type=SINCE, help="Only runs since a date, or 10m, 2h, 7d.")
 @click.option("--grep", metavar="TEXT", help="Only runs whose input or answer contains TEXT.")

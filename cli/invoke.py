@@ -37,6 +37,8 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
     prompt = _prompt(app, target, options)
     if not prompt.strip() and target.resume is None and not options["files"]:
         raise UsageError("there is no prompt", hint='say what to send: clew run "…", or pipe it in')
+    if options["files"].count("-") > 1:
+        raise UsageError("-f - stands twice, and standard input can be read only once")
     agent = built.agent
     live = _live(options, agent)
     last = LastKept(live)

@@ -11,8 +11,15 @@ from clew.core.lines import Line, RunLine, StateLine
 
 from . import output
 from .app import App
-from .options import json_option
+from .options import json_option, not_empty
 from .state_change import CHANGES, Place, where
+
+_at = click.option(
+    "--at",
+    metavar="RUN|SEQ",
+    callback=not_empty,
+    help="The state after that run, or after that line.",
+)
 
 
 class _StateGroup(click.Group):
@@ -37,7 +44,7 @@ class _StateGroup(click.Group):
 )
 @where
 @json_option("Print {session_id, seq, session_state}.")
-@click.option("--at", metavar="RUN|SEQ", help="The state after that run, or after that line.")
+@_at
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -105,7 +112,7 @@ def _line_at(lines: Any, at: str) -> Line:
 @click.argument("path")
 @click.option("--default", metavar="TEXT", help="Print this where nothing stands at PATH.")
 @click.option("-r", "--raw", is_flag=True, help="Print a text without quotes.")
-@click.option("--at", metavar="RUN|SEQ", help="The state after that run, or after that line.")
+@_at
 @where
 @click.pass_obj
 def get(

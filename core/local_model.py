@@ -41,7 +41,7 @@ class LocalModel:
 
     def _check(self, embedded: bool) -> None:
         hint = (
-            f"`clew models install {self.name.removeprefix('local/')}` fetches it, -m names another"
+            "`clew models list` shows which there are, `clew models install smollm2` fetches one"
             if embedded
             else "name a GGUF file"
         )

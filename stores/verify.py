@@ -119,4 +119,4 @@ def _first(error: ValueError) -> str:
         return " ".join(str(error).split())
     found = error.errors()[0]
     where = ".".join(str(part) for part in found["loc"])
-    return f"{where}: {found['msg']}"
+    return ": ".join(filter(None, (where, found["msg"])))

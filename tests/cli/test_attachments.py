@@ -46,3 +46,9 @@ def test_a_file_that_changed_is_another_input(clew: Clew, model: str) -> None:
 def test_a_file_with_a_zero_byte_is_no_text(clew: Clew, model: str) -> None:
     (clew.cwd / "notes.txt").write_bytes(b"Ly\0on")
     assert "is not text" in clew("run", "-m", model, "-f", "notes.txt", "one", code=2).err
+
+
+def test_standard_input_is_no_two_files(clew: Clew, model: str) -> None:
+    done = clew("run", "-m", model, "-f", "-", "-f", "-", "one", stdin="piped", code=2)
+    assert "-f - stands twice" in done.err
+    assert not clew.home.exists()

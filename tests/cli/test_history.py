@@ -335,3 +335,11 @@ def test_the_next_write_stores_a_killed_run_once(remains: Remains) -> None:
 def test_a_stored_killed_run_is_shown_once(remains: Remains) -> None:
     remains.clew("state", "-s", "s", "set", "a=1")
     assert remains.clew("history", "-s", "s").out.count("> flood") == 1
+
+
+@pytest.mark.parametrize(
+    "command", ["history --run=", "history --as-sent=", "state --at=", "state get a --at="]
+)
+def test_an_empty_reference_is_refused(clew: Clew, model: str, command: str) -> None:
+    clew("run", "-m", model, "-s", "s", "one")
+    assert "is empty" in clew(*command.split(), code=2).err
