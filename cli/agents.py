@@ -14,6 +14,7 @@ from .options import json_option
 
 if TYPE_CHECKING:
     from clew.core.agent import Agent
+    from clew.core.limits import Limits
 
 
 @click.group("agents")
@@ -95,7 +96,6 @@ def _fields(agent: "Agent") -> dict[str, Any]:
     """Return what an agent is made of, as data; what it does not say is left out."""
     from .building import name_of
 
-    limits = agent.limits
     fields = {
         "kind": "agent",
         "name": agent.name,
@@ -125,19 +125,8 @@ def _fields(agent: "Agent") -> dict[str, Any]:
         "output_schema": agent.output_schema,
         "params": agent.params,
         "options": agent.options,
-        "limits": {
-            name: value
-            for name, value in (
-                ("timeout", limits.seconds),
-                ("max_turns", limits.turns),
-                ("max_cost", limits.cost),
-                ("max_tokens", limits.answer_tokens),
-                ("max_total_tokens", limits.tokens),
-                ("retries", limits.retries),
-                ("repairs", limits.repairs),
-            )
-            if value is not None
-        },
+        "limits": _limits(agent.limits),
+        "budget": _said({"tokens": agent.budget.tokens, "cost": agent.budget.cost}),
         "metadata": agent.metadata,
     }
     return {k: v for k, v in fields.items() if v is not None and v not in ("", [], (), {})}
@@ -152,6 +141,24 @@ def _upkeep(agent: "Agent") -> dict[str, Any]:
         "summary_tokens": agent.summary_tokens,
         "autogenerate_session_name": agent.autogenerate_session_name or None,
     }
+
+
+def _limits(limits: "Limits") -> dict[str, Any]:
+    return _said(
+        {
+            "timeout": limits.seconds,
+            "max_turns": limits.turns,
+            "max_cost": limits.cost,
+            "max_tokens": limits.answer_tokens,
+            "max_total_tokens": limits.tokens,
+            "retries": limits.retries,
+            "repairs": limits.repairs,
+        }
+    )
+
+
+def _said(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _tool(tool: Any) -> dict[str, Any]:

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from .errors import ClewError as ClewError
     from .history import HistoryPolicy as HistoryPolicy
     from .invocation import Invocation as Invocation
+    from .limits import Budget as Budget
     from .limits import Limits as Limits
     from .mcp_server import McpServer as McpServer
     from .mcp_server import McpTool as McpTool
@@ -25,6 +26,7 @@ else:
         "Agent": "agent",
         "Invocation": "invocation",
         "ClewError": "errors",
+        "Budget": "limits",
         "Limits": "limits",
         "McpServer": "mcp_server",
         "McpTool": "mcp_server",
@@ -42,6 +44,7 @@ else:
 
 __all__ = [
     "Agent",
+    "Budget",
     "ClewError",
     "HistoryPolicy",
     "Invocation",

@@ -11,7 +11,7 @@ from .errors import UsageError
 from .events import LastKept, Listener
 from .history import HistoryPolicy, UseOfSummary
 from .invocation import Asked, Invocation, ignore
-from .limits import Limits
+from .limits import Budget, Limits
 from .lines import State
 from .model import Model
 from .models import DEFAULT_MODEL, resolve
@@ -74,6 +74,7 @@ class Agent:
     params: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
     limits: Limits = Limits()
+    budget: Budget = Budget()
     metadata: dict[str, Any] = field(default_factory=dict)
 
     kind: ClassVar = "agent"
@@ -151,6 +152,7 @@ class Agent:
         return Job(
             model=_resolved(self.summary_model or self.model or DEFAULT_MODEL, how),
             limits=self.limits,
+            budget=self.budget,
             options=self.options if self.summary_model is None else {},
             stream=how.stream,
             by=result.run_id,
@@ -189,6 +191,7 @@ class Agent:
             schema=self.output_schema,
             model_options=storable_value(self.options, "options"),
             limits=self.limits,
+            budget=self.budget,
             stream=how.stream,
             metadata=storable_value(self.metadata, "metadata") | how.metadata,
             name=self.name,

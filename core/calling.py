@@ -15,6 +15,7 @@ from .limits import refuse_unpriced
 from .order import Order, Plan, plan
 from .result import RunOutput
 from .runner import perform
+from .session import tip_after
 from .settling import fitted, refuse_unsettled, settlements
 from .store import SessionLog
 from .text import storable
@@ -60,6 +61,7 @@ def look_ahead(what: Runnable, input: str, how: Invocation) -> Plan:
     """Return what `call` would send now. Writes nothing and waits for nobody."""
     asked, log = _asked(what, input, how)
     order = what.order(asked, log, how)
+    _refuse_spent(order, log)
     if how.resume is not None:
         order = replace(order, resumes=going_on(log, how.resume).tip)
     return plan(order, log)
@@ -87,7 +89,7 @@ def _once(what: Runnable, asked: Asked, log: SessionLog, how: Invocation, after:
 def _in_turn(what: Runnable, asked: Asked, log: SessionLog, how: Invocation) -> RunOutput:
     # A litellm model takes seconds to be loaded: not while others wait for the turn.
     order = what.order(asked, log, how)
-    refuse_unpriced(order.models, order.limits)
+    refuse_unpriced(order.models, order.limits, order.budget)
     serial = order.history.on or how.serial or how.resume is not None
     turn = log.turn(order.run_id, how.waiting) if serial else nullcontext()
     with Servers() as servers, turn:
@@ -98,12 +100,18 @@ def _in_turn(what: Runnable, asked: Asked, log: SessionLog, how: Invocation) -> 
             if (going := _going_on(order, chain, how)) is None:
                 return RunOutput(chain.tip, repeated=True)
             order = going
+        _refuse_spent(order, log)
         order = _with_tools(order, chain, servers)
         if how.session_name is not None and how.store is not None and how.keep:
             name = ids.session_name(how.session_name)
             how.store.rename(log.session_id, how.user_id, name)
         result = perform(order, log, how.on_event, how.shield)
     return replace(result, recovered=tuple(recovered), problems=tuple(log.problems))
+
+
+def _refuse_spent(order: Order, log: SessionLog) -> None:
+    """Raise LimitReached if nothing is left of the session's budget."""
+    order.budget.after(tip_after(log.last()).metrics)
 
 
 def _with_tools(order: Order, chain: Chain | None, servers: Servers) -> Order:

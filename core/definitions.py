@@ -22,7 +22,7 @@ from .agent import Agent
 from .answer_schema import checked_schema, parse_schema
 from .definition_file import DefinitionFile, read_file
 from .errors import ClewError, NotFoundError, UsageError
-from .limit_definitions import CONFIG, Count, LimitsDefinition
+from .limit_definitions import CONFIG, BudgetDefinition, Count, LimitsDefinition
 from .loading import NAME, load_object
 from .mcp_definition import McpDefinition, McpToolDefinition
 from .model_options import checked
@@ -124,6 +124,8 @@ class AgentDefinition(BaseModel):
     """Model options, such as temperature."""
     limits: LimitsDefinition = LimitsDefinition()
     """What a run may use at most."""
+    budget: BudgetDefinition = BudgetDefinition()
+    """What all runs of a session together may use at most."""
     metadata: dict[str, Any] = {}
     """Metadata that is stored with each run."""
 
@@ -201,6 +203,8 @@ def _near(place: tuple[Any, ...]) -> str:
             fields = (McpToolDefinition if nested else McpDefinition).model_fields
     elif place[0] == "limits":
         fields = LimitsDefinition.model_fields
+    elif place[0] == "budget":
+        fields = BudgetDefinition.model_fields
     near = get_close_matches(str(place[-1]), list(fields), 1)
     return f"did you mean {near[0]}?" if near else f"the keys are: {', '.join(fields)}"
 
@@ -252,6 +256,7 @@ class _Building:
             params=params,
             options={name: self._option(name, v) for name, v in definition.options.items()},
             limits=definition.limits.limits(),
+            budget=definition.budget.budget(),
             metadata=self._json("metadata", definition.metadata),
         )
 

@@ -10,7 +10,7 @@ from .deadline import TimeIsUp, within
 from .errors import ClewError, LimitReached, ModelError, NotFoundError
 from .events import Announcer, EventName
 from .history import tokens_of
-from .limits import Limits, Meter
+from .limits import Budget, Limits, Meter
 from .messages import Message
 from .model import Model, ModelReply, ModelRequest
 from .store import Flight
@@ -31,6 +31,7 @@ class Exchange:
     announcer: Announcer
     fallbacks: tuple[Model, ...] = ()
     """Who is asked next, one after the other, when `model` is not to be had."""
+    budget: Budget = Budget()
     pieces: list[str] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
     started: float = field(default_factory=time.monotonic)
@@ -156,7 +157,7 @@ class Exchange:
         meter.check(self.seconds)
 
     def _meter(self, input_tokens: int) -> Meter:
-        return Meter(self.limits, self.model.price, self.calls, input_tokens)
+        return Meter(self.limits, self.budget, self.model.price, self.calls, input_tokens)
 
     def _open(self, request: ModelRequest, kind: CallKind, attempt: int) -> Call:
         cost = 0.0 if self.model.price and not self.model.price.input else None

@@ -6,7 +6,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSche
 
 from .clock import seconds
 from .errors import UsageError
-from .limits import Limits
+from .limits import Budget, Limits
 
 CONFIG = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
 Count = Annotated[int, Field(ge=1)]
@@ -59,3 +59,18 @@ class LimitsDefinition(BaseModel):
             retries=self.retries,
             repairs=self.repairs,
         )
+
+
+class BudgetDefinition(BaseModel):
+    """What a session may use at most, over all its runs."""
+
+    model_config = CONFIG
+
+    tokens: Count | None = None
+    """Tokens of all its runs."""
+    cost: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """US dollars for all its runs."""
+
+    def budget(self) -> Budget:
+        """Return it as a run takes it."""
+        return Budget(self.tokens, self.cost)

@@ -9,7 +9,7 @@ from .approvals import Decide, Settlement, pause
 from .attachments import Attachment, with_attachments
 from .chain import whole_input
 from .history import History, HistoryPolicy, choose
-from .limits import Limits
+from .limits import Budget, Limits
 from .lines import RunLine, State
 from .messages import Message, system, user
 from .model import Model, ModelRequest
@@ -37,6 +37,7 @@ class Order:
     schema: dict[str, Any] | None = None
     model_options: dict[str, Any] = field(default_factory=dict)
     limits: Limits = Limits()
+    budget: Budget = Budget()
     stream: bool = True
     metadata: dict[str, Any] = field(default_factory=dict)
     name: str | None = None

@@ -82,6 +82,8 @@ def _asked(order: Order) -> dict[str, Any]:
         "max_turns": order.limits.turns,
         "retries": order.limits.repeats,
         "repairs": order.limits.repairs,
+        "budget_tokens": order.budget.tokens,
+        "budget_cost": order.budget.cost,
         "tool": list(dict.fromkeys(tool.spec.source for tool in order.tools if tool.spec.source)),
     }
     return {"history": order.history.on} | {

@@ -13,7 +13,7 @@ from typing import cast
 
 from .answer_repair import Repairs
 from .answer_schema import parse_answer
-from .approvals import Settlement
+from .approvals import Decide, Settlement
 from .errors import Cancelled, ClewError, RequestRefused, SchemaMismatch, StoreError
 from .events import Announcer, Listener
 from .exchange import Exchange
@@ -43,18 +43,19 @@ def perform(
     """Run, store, and return how it ended; errors of the model are in the result, never raised.
 
     The caller has the session's turn, if the run needs it. Raises UsageError for tools or answers
-    that do not fit, StoreError if the intent could not be written: then nothing was sent. When the
-    run is cancelled, its line is stored, the last event tells it, and Cancelled (or
-    KeyboardInterrupt) is raised again.
+    that do not fit, LimitReached if the session's budget is used up, StoreError if the intent could
+    not be written: then nothing was sent. When the run is cancelled, its line is stored, the last
+    event tells it, and Cancelled (or KeyboardInterrupt) is raised again.
     """
     prepared = _prepare(order, log)
     planned = plan(order, log)
+    budget = order.budget.after(planned.tip.metrics)
     intent = intent_line(order, planned, log)
     flight = _begin(log, intent, shield)
     announcer = Announcer(listener, order.run_id, log.session_id)
     if order.process is not None:
         flight.note({"process": order.process})
-    exchange = Exchange(order.model, order.limits, flight, announcer, order.fallbacks)
+    exchange = Exchange(order.model, order.limits, flight, announcer, order.fallbacks, budget)
     exchange.started -= order.spent
     turns = Turns(
         exchange,
@@ -62,7 +63,6 @@ def perform(
         flight=flight,
         announcer=announcer,
         state=RunState(planned.tip, order.change),
-        decide=order.decide,
         **prepared,
     )
     stop: BaseException | None = None
@@ -95,6 +95,7 @@ class _Prepared(TypedDict):
     settled: dict[str, Settlement]
     waiting: dict[str, Requirement]
     tool_call_limit: int | None
+    decide: Decide
     repairs: Repairs
 
 
@@ -117,6 +118,7 @@ def _prepare(order: Order, log: SessionLog) -> _Prepared:
             one["tool_call_id"]: deepcopy(one) for one in earlier if one["decision"] is None
         },
         "tool_call_limit": order.tool_call_limit,
+        "decide": order.decide,
         "repairs": Repairs(order.schema, order.limits.rounds if order.schema else 0),
     }
 

@@ -15,7 +15,7 @@ from .errors import BusyError, Cancelled, ClewError, ConflictError, ModelError, 
 from .events import Announcer, Listener
 from .exchange import Exchange
 from .flight import interruption
-from .limits import Limits, refuse_unpriced
+from .limits import Budget, Limits, refuse_unpriced
 from .lines import SessionLine
 from .messages import Message
 from .model import Model, ModelRequest
@@ -49,12 +49,14 @@ _NAMESAKES = 100
 class Job:
     """How a model is asked about a session.
 
-    `by` is the run after which it is asked, `limits` what it may use. `shield` holds back whatever
+    `by` is the run after which it is asked, `limits` what it may use, `budget` what the session
+    may. `shield` holds back whatever
     could stop the process while a line is written.
     """
 
     model: Model
     limits: Limits = Limits()
+    budget: Budget = Budget()
     options: dict[str, Any] = field(default_factory=dict)
     stream: bool = True
     by: str | None = None
@@ -186,7 +188,7 @@ def _due(log: SessionLog, job: Job, above: int) -> Material | None:
 @contextmanager
 def _recorded(log: SessionLog, job: Job) -> Iterator[tuple[Flight, SessionLine]]:
     """Record that a model is asked; give the record, and the line if nothing ever comes."""
-    refuse_unpriced([job.model], job.limits)
+    refuse_unpriced([job.model], job.limits, job.budget)
     fields = {
         "name": None,
         "summary": None,
@@ -217,6 +219,7 @@ def _ask(
         stream=job.stream,
     )
     try:
+        exchange.budget = job.budget.after(tip_after(log.last()).metrics)
         reply = exchange.ask(request, kind)
         if reply.finish_reason == "content_filter":
             raise RequestRefused("the provider's content filter stopped the answer")

@@ -1,0 +1,155 @@
+"""`budget` of a definition: what a session may use, over all its runs."""
+
+import json
+from typing import Any
+
+import pytest
+
+from clew.core import Agent, Budget
+from clew.core.model import ModelReply, ModelRequest, Price
+from clew.core.usage import Usage, no_usage
+from clew.stores import JsonlStore
+from tests.conftest import Clew
+from tests.provider import Provider
+from tests.toolcalls import call, script
+
+Json = dict[str, Any]
+ASK: tuple[str, ...] = ("continue", "-s", "s", "-a", "./a.yaml")
+
+
+def agent(clew: Clew, *, uses: int = 60, **budget: Any) -> None:
+    """Define an agent whose every answer to `go` uses so many tokens."""
+    path = clew.cwd.parent / "used.jsonl"
+    usage = {"input_tokens": uses - 1, "output_tokens": 1, "total_tokens": uses}
+    path.write_text(json.dumps({"input": "go", "content": "done", "metrics": usage}) + "\n")
+    defined = {"model": f"replay:{path}", "budget": budget, "add_history_to_context": False}
+    (clew.cwd / "a.yaml").write_text(json.dumps(defined))
+
+
+@pytest.fixture
+def spent(clew: Clew) -> Clew:
+    """A session that has used 120 of its 100 tokens, in two runs."""
+    agent(clew, tokens=100)
+    clew("run", "-s", "s", "-a", "./a.yaml", "go")
+    clew(*ASK, "go", code=None)
+    assert clew.stored("s")[-1]["session_metrics"]["total_tokens"] == 120
+    return clew
+
+
+def test_a_session_whose_budget_is_used_up_is_refused_in_exit_5(spent: Clew) -> None:
+    result = spent(*ASK, "go", code=5)
+    told = "clew: the session's budget of 100 tokens is used up: 120\n"
+    assert (result.out, told in result.err) == ("", True)
+
+
+def test_nothing_is_sent_or_written_when_the_budget_is_used_up(spent: Clew) -> None:
+    before = spent.session_file("s").read_bytes()
+    spent(*ASK, "--name", "trip", "--state", '{"a": 1}', "go", code=5)
+    assert spent.session_file("s").read_bytes() == before
+
+
+def test_json_tells_the_refusal_as_data(spent: Clew) -> None:
+    told = spent(*ASK, "--json", "go", code=5).json
+    assert (told["status"], told["run_id"], told["error"]["kind"]) == ("ERROR", None, "limit")
+
+
+def test_a_dry_run_tells_that_nothing_would_be_sent(spent: Clew) -> None:
+    assert "is used up" in spent(*ASK, "--dry-run", "go", code=5).err
+
+
+def test_another_session_has_a_budget_of_its_own(spent: Clew) -> None:
+    spent("run", "-s", "other", "-a", "./a.yaml", "go")
+
+
+def test_a_call_that_was_made_before_is_told_again(clew: Clew) -> None:
+    agent(clew, uses=100, tokens=100)
+    words = ("run", "-s", "s", "-a", "./a.yaml", "--run-id", "r", "go")
+    clew(*words)
+    assert clew(*words).out == "done\n"
+
+
+def test_continue_keeps_the_budget_of_the_agent_that_the_session_runs(spent: Clew) -> None:
+    spent("continue", "-s", "s", "go", code=5)
+
+
+def test_the_budget_stops_a_run_between_its_turns(clew: Clew) -> None:
+    said = [
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "content": "", "tool_calls": [call("t")]},
+        {"role": "assistant", "content": "done"},
+    ]
+    path = clew.cwd.parent / "calls.jsonl"
+    path.write_text(json.dumps({"input": "go", "content": "done", "messages": said}) + "\n")
+    tool = json.loads(script("printf '%0600d' 1"))
+    defined = {"model": f"replay:{path}", "tools": [tool], "budget": {"tokens": 100}}
+    (clew.cwd / "a.yaml").write_text(json.dumps(defined))
+    result = clew("run", "-s", "s", "-a", "./a.yaml", "go", code=5)
+    (line,) = clew.stored("s")
+    assert (line["status"], line["metrics"]["requests"]) == ("ERROR", 1)
+    assert "the session's budget of 100 tokens was reached" in result.err
+
+
+def test_a_session_that_has_used_its_budget_gets_no_summary(clew: Clew) -> None:
+    asked = "Provide the summary of the conversation."
+    path = clew.cwd.parent / "used.jsonl"
+    for tokens, lines in ((1000, 2), (100, 1)):
+        agent(clew, uses=100, tokens=tokens)
+        with path.open("a") as file:
+            file.write(json.dumps({"input": asked, "content": "Something was done."}) + "\n")
+        defined = json.loads((clew.cwd / "a.yaml").read_text())
+        wishes = {"enable_session_summaries": True, "summary_tokens": 1}
+        (clew.cwd / "a.yaml").write_text(json.dumps(defined | wishes))
+        clew("run", "-s", f"s{tokens}", "-a", "./a.yaml", "go")
+        assert len(clew.stored(f"s{tokens}")) == lines
+
+
+@pytest.mark.parametrize(
+    ("budget", "told"),
+    [
+        ({"tokens": 0}, "budget.tokens: "),
+        ({"cost": 0}, "budget.cost: "),
+        ({"token": 5}, "did you mean tokens?"),
+        ("5", "budget: "),
+    ],
+)
+def test_a_wrong_budget_is_told_with_its_key(clew: Clew, budget: Any, told: str) -> None:
+    (clew.cwd / "a.yaml").write_text(json.dumps({"budget": budget}))
+    assert told in clew("agents", "validate", "./a.yaml", code=2).err
+
+
+def test_an_agent_is_shown_with_its_budget(clew: Clew) -> None:
+    agent(clew, tokens=100, cost=0.5)
+    shown = clew("agents", "show", "./a.yaml", "--json").json
+    assert shown["budget"] == {"tokens": 100, "cost": 0.5}
+
+
+def test_a_cost_budget_needs_the_price_of_the_model(clew: Clew, provider: Provider) -> None:
+    defined = {"model": "openai/test-model", "budget": {"cost": 1}}
+    (clew.cwd / "a.yaml").write_text(json.dumps(defined))
+    result = clew("run", "-a", "./a.yaml", "go", code=78)
+    assert "the agent's budget.cost needs the price of 'openai/test-model'" in result.err
+    assert provider.requests == []
+
+
+class Dear:
+    """A model whose every answer costs a dollar."""
+
+    name = "test/dear"
+    window = None
+    takes_schema = True
+    price = Price(0.0, 0.0)
+
+    def ask(self, request: ModelRequest, on_text: Any) -> ModelReply:
+        on_text("done")
+        usage: Usage = {**no_usage(), "cost": 1.0}
+        return ModelReply("stop", usage, self.name)
+
+
+def test_cost_is_counted_over_all_runs(clew: Clew) -> None:
+    store = JsonlStore(str(clew.home))
+    dear = Agent(model=Dear(), budget=Budget(cost=2.0))
+    for _ in range(2):
+        dear.run("go", session_id="s", store=store).raise_for_status()
+    with pytest.raises(Exception, match=r"the session's budget of \$2 is used up: \$2"):
+        dear.run("go", session_id="s", store=store)
+    assert len(clew.stored("s")) == 2
