@@ -74,7 +74,14 @@ def _value(tool: "ToolSpec", name: str, question: str) -> Any:
 def _line(question: str) -> str | None:
     """Return a line from the terminal; None at its end."""
     output.ask(question)
-    said = sys.stdin.readline()
+    said = ""
+    try:
+        said = sys.stdin.readline()
+    finally:
+        if said.endswith("\n"):
+            output.line_begins()
+        else:
+            output.ask("\n")  # Ctrl-C, or Ctrl-D: what comes next begins a line
     return said.rstrip("\n") if said else None
 
 

@@ -1,5 +1,6 @@
 """What `run` and `continue` share: from options to a run."""
 
+import os
 import sys
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,14 @@ from .live import JsonLive, TextLive
 from .nesting import refuse_to_wait
 from .prompt import read_prompt, read_stdin
 from .run_options import RunOptions
-from .show import check_output, color_of_usage, say_what_was_found, show, show_stopped
+from .show import (
+    check_output,
+    color_of,
+    color_of_usage,
+    say_what_was_found,
+    show,
+    show_stopped,
+)
 from .signals import INTERRUPTS
 from .summarize import tend
 
@@ -25,6 +33,8 @@ if TYPE_CHECKING:
     from clew.core.invocation import Invocation
     from clew.core.session import StateChange
     from clew.core.store import Waiting
+
+    from .status import StatusLine
 
 
 def invoke(app: App, target: Target, options: RunOptions) -> int:
@@ -40,12 +50,13 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
     if options["files"].count("-") > 1:
         raise UsageError("-f - stands twice, and standard input can be read only once")
     agent = built.agent
-    live = _live(options, agent)
+    live = _live(app, options, agent)
     last = LastKept(live)
     listener = last if agent.tends else live
     how = _invocation(app, target, options, listener, built, policy)
     if options["dry_run"]:
         return _preview(agent, prompt, how, options)
+    live.begin(name_of(agent.model) or "")
     try:
         result = agent.invoke(prompt, how)
     except (Cancelled, KeyboardInterrupt):
@@ -124,13 +135,29 @@ def _waiting(app: App, options: RunOptions) -> "Waiting":
     return Waiting(seconds, lambda holder: app.note(f"waiting: {holder} has the session"))
 
 
-def _live(options: RunOptions, agent: "Agent") -> TextLive | JsonLive:
+def _live(app: App, options: RunOptions, agent: "Agent") -> TextLive | JsonLive:
     if options["output_format"] == "stream-json":
         return JsonLive()
     plain = options["output_format"] in (None, "text") and options["output_file"] is None
     streams = options["stream"] if options["stream"] is not None else sys.stdout.isatty()
     prints = plain and streams and agent.output_schema is None
-    return TextLive(prints=prints, quiet=options["quiet"], verbose=options["verbose"])
+    return TextLive(
+        prints=prints,
+        quiet=options["quiet"],
+        verbose=options["verbose"],
+        status=_status(app, options),
+    )
+
+
+def _status(app: App, options: RunOptions) -> "StatusLine | None":
+    """Return a status line where there is a terminal for it, and somebody who wants one."""
+    on_terminal = sys.stdout.isatty() and sys.stderr.isatty()
+    plain = os.environ.get("TERM", "dumb") == "dumb" or not output.escapes(color_of(app, options))
+    if options["quiet"] or not on_terminal or plain:
+        return None
+    from .status import StatusLine
+
+    return StatusLine()
 
 
 def _invocation(

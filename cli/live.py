@@ -3,6 +3,8 @@
 import json
 import shlex
 import sys
+import time
+from typing import TYPE_CHECKING
 
 from clew.core.events import Event
 from clew.core.ids import shorten
@@ -12,11 +14,16 @@ from clew.core.usage import Totals
 from . import output
 from .approve import settles, what_is_open
 
+if TYPE_CHECKING:
+    from .status import StatusLine
+
 
 class TextLive:
     """Prints the answer's text as it comes, and ends it with exactly one newline."""
 
-    def __init__(self, *, prints: bool, quiet: bool, verbose: bool) -> None:
+    def __init__(
+        self, *, prints: bool, quiet: bool, verbose: bool, status: "StatusLine | None" = None
+    ) -> None:
         self._prints = prints
         self._quiet = quiet
         self._verbose = verbose
@@ -24,11 +31,21 @@ class TextLive:
         self._held = ""
         self._shown = False
         self.started = False
+        self._status = status
+        self._tools: dict[str, tuple[ToolRecord, float]] = {}
         self.line: RunLine | None = None
+
+    def begin(self, model: str) -> None:
+        """Show that something goes on, before there is an event."""
+        if self._status is not None:
+            output.make_way_for(self._status)
+            self._status.show(model)
 
     def __call__(self, event: Event) -> None:
         """Take an event; the last one leaves the run's line in `line`."""
         self.line = event.get("run")
+        if self._status is not None:
+            self._follow(event, self._status)
         match event["event"]:
             case "ModelContent" if self._prints and sys.stdout.isatty():
                 self._shown = True
@@ -41,13 +58,40 @@ class TextLive:
                 if not self._quiet:
                     self._say(event)
 
+    def _follow(self, event: Event, status: "StatusLine") -> None:
+        """Have the status line say what is waited for."""
+        match event["event"]:
+            case "ModelRequestStarted":
+                status.show(event["model"])
+            case "ModelRequestError":
+                status.show("waiting to ask again")
+            case "ToolCallStarted":
+                self._tools[event["tool"]["tool_call_id"]] = (event["tool"], time.monotonic())
+                self._show_tools(status)
+            case "ToolCallCompleted" | "ToolCallError":
+                self._tools.pop(event["tool"]["tool_call_id"], None)
+                self._show_tools(status)
+            case "ModelRequestCompleted":
+                status.hide()
+            case _:
+                pass
+
+    def _show_tools(self, status: "StatusLine") -> None:
+        tools = [tool for tool, _ in self._tools.values()]
+        label = ", ".join(tool["tool_name"] for tool in tools)
+        if tools:
+            since = min(since for _, since in self._tools.values())
+            status.show(described(tools[0]) if len(tools) == 1 else label, since)
+        else:
+            status.hide()
+
     def _say(self, event: Event) -> None:
         """Tell people what happens beside the answer."""
         match event["event"]:
-            case "ToolCallStarted" if self._tells:
+            case "ToolCallStarted" if self._tells and self._status is None:
                 output.note(f"calling {described(event['tool'])}")
             case "ToolCallCompleted" | "ToolCallError" if self._tells:
-                output.note(_how_it_went(event["tool"]))
+                output.note(_how_it_went(event["tool"], called=self._status is not None))
             case "SessionSummaryStarted" if self._tells:
                 output.note("summarizing the conversation")
             case "ModelRequestError":
@@ -73,25 +117,32 @@ class TextLive:
 
     def _break(self) -> None:
         """End words that were said before a tool call: the answer is still to come."""
-        self.end()
+        self._end_text()
         self._held = ""
         self._shown = self.started = False
 
     def end(self) -> None:
         """End what was printed."""
+        if self._status is not None:
+            self._status.end()
+        self._end_text()
+
+    def _end_text(self) -> None:
         if self.started:
             output.result("\n")
 
 
 def described(tool: ToolRecord) -> str:
-    """Return a tool call as one would write it."""
-    return f"{tool['tool_name']}({json.dumps(tool['tool_args'], ensure_ascii=False)})"
+    """Return a tool call as one would write it, of long arguments the beginning."""
+    return f"{tool['tool_name']}({shorten(json.dumps(tool['tool_args'], ensure_ascii=False))})"
 
 
-def _how_it_went(tool: ToolRecord) -> str:
+def _how_it_went(tool: ToolRecord, *, called: bool) -> str:
+    """Return the end of a tool call; with `called` also what was called."""
     how = "failed" if tool["tool_call_error"] else "is done"
     said = " ".join(tool["result"].split())
-    return f"{tool['tool_name']} {how} ({tool['duration']:.1f} s): {shorten(said)}"
+    what = described(tool) if called else tool["tool_name"]
+    return f"{what} {how} ({tool['duration']:.1f} s): {shorten(said)}"
 
 
 class JsonLive:
@@ -99,6 +150,9 @@ class JsonLive:
 
     started = True
     line: RunLine | None = None
+
+    def begin(self, model: str) -> None:
+        """Nothing to do: the first event tells."""
 
     def __call__(self, event: Event) -> None:
         """Take an event; the last one leaves the run's line in `line`."""

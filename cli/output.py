@@ -4,13 +4,18 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from typing import Any, TextIO
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Any, TextIO
 
 from clew.core.errors import ClewError, StoreError
 from clew.core.lines import Line, encode
 from clew.core.text import redact, showable
 
+if TYPE_CHECKING:
+    from .status import StatusLine
+
 _failures: list[StoreError] = []
+_status: "list[StatusLine]" = []
 
 
 def result(text: str) -> None:
@@ -52,6 +57,25 @@ def shown(text: str) -> str:
     return showable(text) if sys.stdout.isatty() else text
 
 
+def make_way_for(status: "StatusLine") -> None:
+    """Have a status line out of the way of whatever is written."""
+    _status[:] = [status]
+
+
+def line_begins() -> None:
+    """Tell the status line that somebody typed a newline."""
+    for status in _status:
+        status.line_begins()
+
+
+def escapes(choice: str) -> bool:
+    """Tell whether stderr takes escape codes: see `--color`, `NO_COLOR` and `TERM`."""
+    if choice == "auto":
+        plain = os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb"
+        return sys.stderr.isatty() and not plain
+    return choice == "always"
+
+
 def note(text: str, color: str = "never") -> None:
     """Tell people something, on stderr, dimmed where colour is wanted."""
     _write(sys.stderr, _colored(f"clew: {showable(redact(text))}", color) + "\n")
@@ -82,8 +106,9 @@ def flush() -> None:
 
 def _write(stream: TextIO, text: str) -> None:
     try:
-        stream.write(text)
-        stream.flush()
+        with _status[0].aside(stream, text) if _status else nullcontext():
+            stream.write(text)
+            stream.flush()
     except BrokenPipeError:
         _close(stream)
     except OSError as error:
@@ -101,7 +126,4 @@ def _close(stream: TextIO) -> None:
 
 def _colored(text: str, choice: str) -> str:
     """Return `text` dimmed, where colour is wanted: see `--color` and `NO_COLOR`."""
-    wanted = choice == "always" or (
-        choice == "auto" and sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-    )
-    return f"\033[2m{text}\033[0m" if wanted else text
+    return f"\033[2m{text}\033[0m" if escapes(choice) else text

@@ -43,7 +43,7 @@ def show(app: App, result: "RunOutput", live: TextLive | JsonLive, options: RunO
     if result.store_error is not None:
         output.complain(result.store_error)
     if _wants_usage(app, options):
-        say_usage(line, _color(app, options))
+        say_usage(line, color_of(app, options))
     return result.exit_code
 
 
@@ -65,14 +65,15 @@ def _give(result: "RunOutput", live: TextLive | JsonLive, options: RunOptions) -
 
 def color_of_usage(app: App, options: RunOptions) -> str | None:
     """Return how what a run used is coloured, None if it is not to be told."""
-    return _color(app, options) if _wants_usage(app, options) else None
+    return color_of(app, options) if _wants_usage(app, options) else None
 
 
 def _wants_usage(app: App, options: RunOptions) -> bool:
     return bool(app.settings.value("usage", True if options["usage"] else None))
 
 
-def _color(app: App, options: RunOptions) -> str:
+def color_of(app: App, options: RunOptions) -> str:
+    """Return whether stderr is to be coloured: auto, always or never."""
     return str(app.settings.value("color", options["color"]))
 
 
@@ -104,7 +105,7 @@ def _result_text(result: "RunOutput", options: RunOptions) -> str:
 def check_output(app: App, options: RunOptions) -> None:
     """Refuse, before anything is paid for, what could not be shown or written afterwards."""
     _wants_usage(app, options)
-    _color(app, options)
+    color_of(app, options)
     _check_file(options)
 
 

@@ -1,61 +1,16 @@
 """Asking on the terminal whether a tool may run, and for what only a person knows."""
 
-import os
-import pty
-import select
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.conftest import CLEW, Clew, eventually
+from tests.conftest import Clew
 from tests.paused import Json, call, plays, sent, tool
+from tests.terminal import Person
 
 QUESTION = "run it? [y/N, or why not] "
-
-
-class Person:
-    """Somebody at a terminal in which a clew runs."""
-
-    def __init__(self, clew: Clew, *arguments: str, redirect: str = "") -> None:
-        self._ours, theirs = pty.openpty()
-        on_terminal = f'exec <>"$0" >&0 2>&0; exec "$@" {redirect}'
-        self.process = subprocess.Popen(
-            ["bash", "-c", on_terminal, os.ttyname(theirs), CLEW, *arguments],
-            env=clew.env,
-            cwd=clew.cwd,
-            start_new_session=True,
-        )
-        self._theirs = theirs
-        self._seen = b""
-
-    def sees(self, text: str) -> str:
-        """Wait until the text is on the terminal; return what came up to it, and forget it."""
-        eventually(lambda: text.encode() in self._look())
-        before, _, self._seen = self._seen.partition(text.encode())
-        return (before + text.encode()).decode()
-
-    def types(self, text: str | bytes) -> None:
-        os.write(self._ours, text.encode() if isinstance(text, str) else text)
-
-    def end(self) -> tuple[int, str]:
-        """Wait for the end; return the exit code, and what else was shown."""
-        eventually(lambda: self._look() is not None and self.process.poll() is not None)
-        return self.process.returncode, self._look().decode("utf-8", "replace")
-
-    def leave(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-            self.process.wait()
-        os.close(self._theirs)
-        os.close(self._ours)
-
-    def _look(self) -> bytes:
-        while select.select([self._ours], [], [], 0.02)[0]:
-            self._seen += os.read(self._ours, 65536)
-        return self._seen
 
 
 Sits = Callable[..., Person]

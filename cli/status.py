@@ -1,0 +1,134 @@
+"""The line at the end of a terminal that says what goes on while nothing comes.
+
+It is drawn over itself, and wiped before anything else is written: by `output`, which tells it. It
+is drawn only where a line begins, so that it never touches an answer or a question.
+"""
+
+import os
+import sys
+import threading
+import time
+import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+from clew.core.text import redact, showable
+
+_TICK = 0.1
+_PATIENCE = 0.4
+_COLUMNS = 80
+_FRAMES = "|/-\\"
+_WIPE = "\r\033[K"
+
+
+class StatusLine:
+    """What goes on, and for how long; one line, however narrow the terminal is."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._ended = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._label: str | None = None
+        self._since = self._quiet_since = time.monotonic()
+        self._drawn = False
+        self._within_line = False
+        self._frame = 0
+
+    def show(self, label: str, since: float | None = None) -> None:
+        """Say from now on that this goes on, `since` then (a time.monotonic(); None: now)."""
+        with self._lock:
+            now = time.monotonic()
+            self._label = " ".join(showable(redact(label)).split())
+            self._since = now if since is None else since
+            if not self._drawn:
+                self._quiet_since = now
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._go, daemon=True)
+            self._thread.start()
+
+    def hide(self) -> None:
+        """Say nothing."""
+        with self._lock:
+            self._label = None
+            self._wipe()
+
+    def end(self) -> None:
+        """Say nothing any more."""
+        self._ended.set()
+        self.hide()
+
+    @contextmanager
+    def aside(self, stream: TextIO, text: str) -> Iterator[None]:
+        """Be out of the way while this text is written."""
+        with self._lock:
+            self._wipe()
+            yield
+            self._quiet_since = time.monotonic()
+            if text and stream.isatty():
+                self._within_line = not text.endswith("\n")
+
+    def line_begins(self) -> None:
+        """Know that a line begins, by what somebody typed."""
+        with self._lock:
+            self._within_line = False
+
+    def _go(self) -> None:
+        while not self._ended.wait(_TICK):
+            with self._lock:
+                now = time.monotonic()
+                if self._label is None or self._within_line or self._ended.is_set():
+                    continue
+                if (self._drawn or now - self._quiet_since >= _PATIENCE) and _in_front():
+                    self._draw(self._label, f"{now - self._since:.0f} s")
+
+    def _draw(self, label: str, seconds: str) -> None:
+        self._frame = (self._frame + 1) % len(_FRAMES)
+        try:
+            columns = os.get_terminal_size(sys.stderr.fileno()).columns or _COLUMNS
+            room = columns - len(f"| {seconds} ") - 1  # a full line would wrap
+            shown = f"{_FRAMES[self._frame]} {fitted(label, room)} {seconds}"
+            self._write(f"{_WIPE}\033[2m{shown}\033[0m")
+            self._drawn = True
+        except OSError:
+            self._ended.set()
+
+    def _wipe(self) -> None:
+        if self._drawn:
+            self._drawn = False
+            try:
+                if _in_front():
+                    self._write(_WIPE)
+            except OSError:
+                self._ended.set()
+
+    @staticmethod
+    def _write(text: str) -> None:
+        os.write(sys.stderr.fileno(), text.encode())
+
+
+def _in_front() -> bool:
+    """Tell whether this process has the terminal: in the background it must not draw on it."""
+    try:
+        return os.tcgetpgrp(sys.stderr.fileno()) == os.getpgrp()
+    except OSError:
+        return False
+
+
+def fitted(text: str, columns: int) -> str:
+    """Return the text, cut so that a terminal needs no more than so many columns for it."""
+    if sum(map(_width, text)) <= columns:
+        return text
+    kept, used = "", 1
+    for character in text:
+        used += _width(character)
+        if used > columns:
+            break
+        kept += character
+    return f"{kept}…"
+
+
+def _width(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
