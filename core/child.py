@@ -1,8 +1,10 @@
 """Processes that clew starts for a run: without the provider's keys, without any of clew's open
 files, and never outliving clew."""
 
+import errno
 import os
 import select
+import shutil
 import signal
 import subprocess
 import threading
@@ -13,6 +15,8 @@ from typing import IO
 from .run_environment import NAMES
 from .text import is_secret_name
 
+_GATE = ("/bin/sh", "-c", 'read -r _ && exec "$@"', "sh")
+"""Nothing runs before it is sure to end with us, not even for the moment that this takes."""
 _CHUNK = 1 << 16
 _LOOK_MILLISECONDS = 50
 _DRAIN_SECONDS = 30.0
@@ -23,29 +27,38 @@ def start(
 ) -> "subprocess.Popen[bytes]":
     """Start a command with three pipes, in a session of its own: it can be ended with its children.
 
-    It gets clew's environment without secrets, but those that it `keeps`, and `environment`.
-    Raises OSError or ValueError.
+    It gets clew's environment without secrets, but those that it `keeps`, and `environment`. It
+    begins when `ended_with_us` sees to its end. Raises OSError or ValueError.
     """
     inherited = {
         name: value
         for name, value in os.environ.items()
         if name not in NAMES and (name in keeps or not is_secret_name(name))
     }
+    whole = inherited | dict(environment)
+    _look_for(argv[0], whole.get("PATH"))
     pipe = subprocess.PIPE
     return subprocess.Popen(
-        argv,
+        [*_GATE, *argv],
         stdin=pipe,
         stdout=pipe,
         stderr=pipe,
-        env=inherited | dict(environment),
+        env=whole,
         bufsize=0,  # closing such a stream never waits for whoever still writes to it
         start_new_session=True,
     )
 
 
+def _look_for(program: str, path: str | None) -> None:
+    """Raise OSError for a program that is none: the gate would not tell it so clearly."""
+    if shutil.which(program, path=path) is None:
+        code = errno.EACCES if "/" in program and os.path.exists(program) else errno.ENOENT
+        raise OSError(code, os.strerror(code))
+
+
 @contextmanager
 def ended_with_us(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """End a command, and all that it started, with the block; also if clew is killed in it.
+    """Let a command begin; end it, and all that it started, with the block, or when clew is killed.
 
     For that a process of its own waits until we are gone: nobody else would be left to do it.
     """
@@ -57,11 +70,18 @@ def ended_with_us(process: "subprocess.Popen[bytes]") -> Iterator[None]:
             watch, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, env={}, start_new_session=True
         )
     try:
+        _let_go(process)
         yield
     finally:
         end(process)
         if watcher is not None:
             end(watcher)
+
+
+def _let_go(process: "subprocess.Popen[bytes]") -> None:
+    assert process.stdin is not None
+    with suppress(OSError):
+        process.stdin.write(b"\n")
 
 
 def end(process: "subprocess.Popen[bytes]") -> None:

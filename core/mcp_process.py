@@ -5,9 +5,6 @@ environment of its own choice, and leaves it behind when clew is killed.
 """
 
 import asyncio
-import errno
-import os
-import shutil
 import subprocess
 import time
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
@@ -29,9 +26,6 @@ _LONGEST_WORDS = 300
 _GRACE_SECONDS = 2.0
 _LOOK_SECONDS = 0.1
 _STEP_SECONDS = 0.01
-
-_GATE = ("/bin/sh", "-c", 'read -r _ && exec "$@"', "sh")
-"""Nothing runs before it is certain that it ends with us, not even for a moment."""
 
 _In = MemoryObjectSendStream[SessionMessage | Exception]
 _Out = MemoryObjectReceiveStream[SessionMessage]
@@ -77,13 +71,6 @@ def _one_line(data: bytes) -> str:
     return " ".join(text.split())[:_LONGEST_WORDS]
 
 
-def _look_for(program: str) -> None:
-    """Raise OSError for a program that is none: the gate would not tell it so clearly."""
-    if shutil.which(program) is None:
-        code = errno.EACCES if "/" in program and os.path.exists(program) else errno.ENOENT
-        raise OSError(code, os.strerror(code))
-
-
 class ServerProcess:
     """A server's process; `heard` gets what it says beside its messages. Raises OSError."""
 
@@ -96,15 +83,13 @@ class ServerProcess:
     ) -> None:
         self._heard = heard
         self._ended_before: bool | None = None
-        _look_for(argv[0])
-        self._process = child.start([*_GATE, *argv], environment, keeps=keeps)
+        self._process = child.start(argv, environment, keeps=keeps)
 
     @contextmanager
     def running(self) -> Iterator[None]:
         """End it with the block, and with us: it is told by the end of its standard input."""
         with child.ended_with_us(self._process):
             self._heard.listen(self._process)
-            self._let_go()
             try:
                 yield
             finally:
@@ -122,11 +107,6 @@ class ServerProcess:
         """Return its exit code or signal, in words."""
         code = child.code_of(self._process)
         return child.how_it_ended(code) if code else "ended by itself"
-
-    def _let_go(self) -> None:
-        assert self._process.stdin is not None
-        with suppress(OSError):
-            self._process.stdin.write(b"\n")
 
     def _ends_within(self, seconds: float) -> bool:
         end = time.monotonic() + seconds
