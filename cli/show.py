@@ -24,8 +24,8 @@ def say_what_was_found(app: App, result: "RunOutput") -> None:
         if paused != result.run_id:
             app.note(f"run {paused} is still paused; --confirm or --reject settles it")
     history = result.line["history"]
-    instead = history.get("summarized")
-    summary = f"; a summary stands for {instead} of them" if instead else ""
+    which = "it" if history["left_out"] == 1 else f"{history.get('summarized')} of them"
+    summary = f"; a summary stands for {which}" if history.get("summarized") else ""
     for what, left, then in (
         ("turn", history["left_out"], summary),
         ("tool call", history.get("tool_calls_left_out"), ""),

@@ -318,7 +318,7 @@ def test_the_summary_stands_for_the_turns_that_are_left_out(summed_up: Clew) -> 
         "summary_seq": 4,
         "summarized": 1,
     }
-    assert "1 earlier turn not sent; a summary stands for 1 of them" in result.err
+    assert "1 earlier turn not sent; a summary stands for it" in result.err
 
 
 def test_the_record_tells_turns_apart_that_are_neither_sent_nor_summarized(
@@ -326,8 +326,10 @@ def test_the_record_tells_turns_apart_that_are_neither_sent_nor_summarized(
 ) -> None:
     for word in ("three", "four"):
         summed_up("continue", "-q", "-s", "s", "-a", "own:plain", word)
-    line = summed_up(*SUMMARIZED, "--history-runs", "1", "--json", "five").json
-    assert (line["history"]["left_out"], line["history"]["summarized"]) == (3, 2)
+    result = summed_up("run", *SUMMARIZED[2:], "--history-runs", "1", "--json", "five")
+    history = result.json["history"]
+    assert (history["left_out"], history["summarized"]) == (3, 2)
+    assert "3 earlier turns not sent; a summary stands for 2 of them" in result.err
 
 
 def test_no_summary_is_sent_where_every_turn_is(summed_up: Clew) -> None:
