@@ -84,9 +84,9 @@ _RUN_OPTIONS = (
         "-f",
         "--file",
         "files",
-        metavar="PATH|-",
+        metavar="PATH|URL|-",
         multiple=True,
-        help="Send a text file along with the prompt. May be repeated.",
+        help="Send a file along: text, an image, PDF or audio. May be repeated.",
     ),
     click.option(
         "--history/--no-history",

@@ -32,6 +32,8 @@ def say_what_was_found(app: App, result: "RunOutput") -> None:
     ):
         if left:
             app.note(f"{left} earlier {what if left == 1 else f'{what}s'} not sent{then}")
+    for one in history.get("attachments_left_out", []):
+        app.note(f"attachment {one['name']!r} not sent: {one['reason']}")
 
 
 def show(app: App, result: "RunOutput", live: TextLive | JsonLive, options: RunOptions) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .agent import Agent as Agent
+    from .attachments import File as File
     from .errors import ClewError as ClewError
     from .history import HistoryPolicy as HistoryPolicy
     from .invocation import Invocation as Invocation
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 else:
     _HOMES = {
         "Agent": "agent",
+        "File": "attachments",
         "Invocation": "invocation",
         "ClewError": "errors",
         "Budget": "limits",
@@ -46,6 +48,7 @@ __all__ = [
     "Agent",
     "Budget",
     "ClewError",
+    "File",
     "HistoryPolicy",
     "Invocation",
     "Limits",

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
 from .answer_schema import check_input
-from .attachments import Attachment
+from .attachments import Source
 from .calling import call, look_ahead
 from .errors import UsageError
 from .events import LastKept, Listener
@@ -89,7 +89,7 @@ class Agent:
         store: Store | None = None,
         add_history_to_context: bool | None = None,
         session_state: State | None = None,
-        files: Sequence[str | Attachment] = (),
+        files: Sequence[Source] = (),
         on_event: Listener = ignore,
     ) -> RunOutput:
         """Ask once and return the finished run, also one that failed.

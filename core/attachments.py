@@ -1,61 +1,183 @@
-"""Files that go along with a prompt: text, inlined with its name."""
+"""Files that go along with a prompt: text is inlined with its name; images, PDF and audio go along
+as they are, for models that take them."""
 
 import mimetypes
 import os
 import stat
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
 
+from . import media
 from .errors import UsageError
-from .lines import FileRecord
+from .messages import FileRecord, LeftOut, Message, user
+from .model import Model, Refusing
+from .store import SessionLog
 from .text import storable
 
 
 @dataclass(frozen=True)
 class Attachment:
-    """A text file as it goes to the model, and what is recorded of it."""
+    """A file as it goes to the model, and what is recorded of it: it has a `text` or a `content`.
 
-    text: str
+    `content` is the bytes of an image, a PDF or audio.
+    """
+
     record: FileRecord
+    text: str | None = None
+    content: bytes = field(default=b"", repr=False)
 
 
-def load(path: str) -> Attachment:
-    """Return the text file at `path`; raise UsageError if it cannot be read or is no UTF-8 text."""
+@dataclass(frozen=True)
+class File:
+    """A file to attach: a path, or a URL, or its content, of which exactly one has to be given.
+
+    `name` is what the model is told, and what is recorded; the path or the URL has one of its own.
+    """
+
+    path: str | os.PathLike[str] | None = None
+    url: str | None = None
+    content: bytes | None = field(default=None, repr=False)
+    name: str | None = None
+
+    def load(self) -> Attachment:
+        """Return it as it is now; raise UsageError if it cannot be had, or cannot be sent."""
+        given = [each for each in (self.path, self.url, self.content) if each is not None]
+        if len(given) != 1:
+            raise UsageError("an attachment is a path, a URL or its content: exactly one of them")
+        if self.url is not None:
+            from .fetching import fetch
+
+            name, raw = fetch(self.url, media.MOST_BYTES)
+        elif self.path is not None:
+            path = os.fspath(self.path)
+            name, raw = os.path.basename(path), _read(path)
+        else:
+            name, raw = "attachment", self.content or b""
+        return from_bytes(raw, storable(self.name or name))
+
+
+Source = str | os.PathLike[str] | File | Attachment
+"""What can be attached: a path or a URL, or one of the objects that hold such a file."""
+
+
+def load(source: Source) -> Attachment:
+    """Return what is to be attached; raise UsageError if it cannot be had, or cannot be sent."""
+    if isinstance(source, Attachment):
+        return source
+    if isinstance(source, File):
+        return source.load()
+    if isinstance(source, str) and "://" in source:
+        from .fetching import is_url
+
+        if is_url(source) or not os.path.exists(source):
+            return File(url=source).load()
+    return File(path=source).load()
+
+
+def _read(path: str) -> bytes:
     try:
         with open(path, "rb") as file:
             if stat.S_ISCHR(os.fstat(file.fileno()).st_mode):
                 raise UsageError(f"cannot read the attachment {path!r}: it has no end")
-            raw = file.read()
+            return file.read(media.MOST_BYTES + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) else error
         raise UsageError(f"cannot read the attachment {path!r}: {reason}") from None
-    return from_bytes(raw, storable(os.path.basename(path)))
 
 
 def from_bytes(raw: bytes, name: str) -> Attachment:
-    """Return an attachment of this content; raise UsageError if it is no UTF-8 text."""
+    """Return an attachment of this content; raise UsageError if it is of no kind that is sent.
+
+    What it is, its bytes tell; the name is only a name.
+    """
+    if len(raw) > media.MOST_BYTES:
+        most = media.MOST_BYTES >> 20
+        raise UsageError(f"the attachment {name!r} is larger than {most} MiB")
+    text, mime = _text(raw), media.mime_of(raw)
+    if mime is not None and (text is None or media.kind_of(mime) == "pdf"):
+        return Attachment(_record(name, mime, raw), content=raw)
     mime = mimetypes.guess_type(name)[0] or "text/plain"
+    if text is None:
+        raise UsageError(
+            f"the attachment {name!r} is not text ({mime})",
+            hint="what can be attached is UTF-8 text, an image (PNG, JPEG, GIF, WebP), PDF, "
+            "and audio (WAV, MP3)",
+        )
+    return Attachment(_record(name, mime, raw), text)
+
+
+def _text(raw: bytes) -> str | None:
     try:
         text = raw.decode("utf-8-sig")
     except UnicodeDecodeError:
-        text = "\0"
-    if "\0" in text:
-        raise UsageError(
-            f"the attachment {name!r} is not text ({mime})", hint="only UTF-8 text can be attached"
-        )
-    record: FileRecord = {
-        "name": name,
-        "mime": mime,
-        "bytes": len(raw),
-        "sha256": sha256(raw).hexdigest(),
-    }
-    return Attachment(text, record)
+        return None
+    return None if "\0" in text else text
 
 
-def with_attachments(prompt: str, attachments: tuple[Attachment, ...]) -> str:
+def _record(name: str, mime: str, raw: bytes) -> FileRecord:
+    return {"name": name, "mime": mime, "bytes": len(raw), "sha256": sha256(raw).hexdigest()}
+
+
+def prompt_with(prompt: str, attachments: Iterable[Attachment]) -> Message:
     """Return the user message of a prompt and its files."""
-    blocks = [
-        f"<file name={item.record['name']!r}>\n{item.text.rstrip()}\n</file>"
-        for item in attachments
-    ]
-    return "\n\n".join([*([prompt] if prompt else []), *blocks])
+    blocks = [prompt] if prompt else []
+    attached: list[FileRecord] = []
+    for item in attachments:
+        if item.text is None:
+            attached.append(item.record)
+        else:
+            name, text = item.record["name"], item.text.rstrip()
+            blocks.append(f"<file name={name!r}>\n{text}\n</file>")
+    message = user("\n\n".join(blocks))
+    return {**message, "attachments": attached} if attached else message
+
+
+@dataclass(frozen=True)
+class Enclosed:
+    """What messages have attached: the contents, by sha256, and what there is to be left out."""
+
+    contents: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    left_out: Sequence[LeftOut] = ()
+
+
+def enclosed(
+    own: Sequence[Message],
+    earlier: Sequence[Message],
+    *,
+    given: Iterable[Attachment],
+    models: Sequence[Model],
+    log: SessionLog,
+) -> Enclosed:
+    """Return what goes along with a run's `own` messages and with those of `earlier` turns.
+
+    `given` are the files that the run itself was given; the session has kept the others. Raises
+    UsageError for an attachment of the run's own that one of the models surely does not take.
+    """
+    asked, before = media.attached_to(own), media.attached_to(earlier)
+    for record in asked.values():
+        if (reason := _refused(record, models)) is not None:
+            raise UsageError(
+                f"the attachment {record['name']!r} cannot be sent: {reason}",
+                hint="-m names another model",
+            )
+    contents = {item.record["sha256"]: item.content for item in given if item.text is None}
+    left_out: list[LeftOut] = []
+    for key, record in (before | asked).items():
+        reason = _refused(record, models)
+        raw = contents.get(key) or (None if reason else log.attached(key))
+        if reason is None and raw is not None:
+            contents[key] = raw
+        else:
+            why = reason or "it is gone, or was altered"
+            left_out.append({"name": record["name"], "sha256": key, "reason": why})
+    return Enclosed(contents, left_out)
+
+
+def _refused(record: FileRecord, models: Iterable[Model]) -> str | None:
+    """Return why this cannot be sent to one of the models, as far as that is known."""
+    kind = media.kind_of(record["mime"])
+    for model in models:
+        if isinstance(model, Refusing) and model.refuses(kind):
+            return f"the model {model.name} takes no {media.WORDS[kind]}"
+    return None

@@ -6,7 +6,7 @@ from typing import Protocol
 
 from . import ids
 from .approvals import Answers
-from .attachments import Attachment, load
+from .attachments import load
 from .chain import Chain, follow, going_on, gone_on_with, same_question
 from .clock import new_id, new_run_id
 from .errors import ConflictError, UsageError
@@ -126,7 +126,7 @@ def _asked(what: Runnable, input: str, how: Invocation) -> tuple[Asked, SessionL
     user = ids.user_id(how.user_id)
     run = ids.run_id(how.run_id) if how.run_id is not None else new_run_id()
     text = storable(input)
-    files = tuple(item if isinstance(item, Attachment) else load(item) for item in how.files)
+    files = tuple(map(load, how.files))
     if how.resume is None and not text.strip() and not files:
         raise UsageError("the prompt is empty", hint="say what to send to the model")
     what.check(text, how)

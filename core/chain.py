@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import ConflictError, NotFoundError, UsageError
-from .lines import FileRecord, RunLine
+from .lines import RunLine
+from .messages import FileRecord
 from .session import is_top_run, tip_after
 from .store import SessionLog
 

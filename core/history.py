@@ -6,6 +6,7 @@ from itertools import chain
 from typing import Literal
 
 from .lines import HistoryRecord, Line, RunLine
+from .media import tokens_of_media, without
 from .messages import Message, ToolCall, assistant
 from .session import is_turn
 from .usage import estimate_tokens
@@ -133,7 +134,8 @@ def sent_before(newest: Iterable[Line], record: HistoryRecord) -> list[Message]:
     for messages in turns:
         sent.append(_with_newest_calls(messages, left))
         left -= _calls(sent[-1])
-    return list(chain.from_iterable(reversed(sent)))
+    earlier = chain.from_iterable(reversed(sent))
+    return without(earlier, record.get("attachments_left_out", []))
 
 
 def _calls(messages: Iterable[Message]) -> int:
@@ -218,6 +220,7 @@ def tokens_of(messages: Iterable[Message]) -> int:
     return sum(
         estimate_tokens(message["content"])
         + sum(_tokens_of_call(call) for call in message.get("tool_calls", []))
+        + sum(map(tokens_of_media, message.get("attachments", [])))
         + _PER_MESSAGE
         for message in messages
     )

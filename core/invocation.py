@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .approvals import Answers, Decide, pause
-from .attachments import Attachment
+from .attachments import Attachment, Source
 from .events import Event, Listener
 from .history import HistoryPolicy
 from .process import Process
@@ -38,7 +38,7 @@ class Invocation:
     user_id: str = "default"
     run_id: str | None = None
     history: HistoryPolicy | None = None
-    files: Sequence[str | Attachment] = ()
+    files: Sequence[Source] = ()
     change: StateChange = StateChange()
     system: str | None = None
     params: dict[str, str] = field(default_factory=dict)

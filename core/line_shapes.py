@@ -56,6 +56,7 @@ _wrong_in_run = members(
                 "content": str,
                 "tool_calls?": [{"id": str, "function": {"name": str, "arguments": str}}],
                 "tool_call_id?": str,
+                "attachments?": [{"name": str, "mime": str, "bytes": int, "sha256": str}],
             }
         ],
         "history": {
@@ -63,6 +64,7 @@ _wrong_in_run = members(
             "last_seq": (int, _NULL),
             "left_out": int,
             "tool_calls_left_out?": int,
+            "attachments_left_out?": [{"name": str, "sha256": str, "reason": str}],
         },
         "error": (_NULL, _ERROR),
         "data": object,

@@ -11,7 +11,7 @@ from typing import Any, Literal, NoReturn, NotRequired, cast, get_args
 
 from .errors import DamagedError, ErrorRecord
 from .line_shapes import what_is_wrong
-from .messages import Message
+from .messages import FileRecord, LeftOut, Message
 from .text import storable
 from .typed import TypedDict
 from .usage import RunMetrics, SessionMetrics, Totals
@@ -21,15 +21,6 @@ VERSION = 1
 Status = Literal["COMPLETED", "PAUSED", "CANCELLED", "ERROR", "INTERRUPTED"]
 STATUSES: tuple[Status, ...] = get_args(Status)
 State = dict[str, Any]
-
-
-class FileRecord(TypedDict):
-    """An attachment of a run."""
-
-    name: str
-    mime: str
-    bytes: int
-    sha256: str
 
 
 class HistoryRecord(TypedDict):
@@ -46,6 +37,7 @@ class HistoryRecord(TypedDict):
     """The line whose summary was sent; not there if none was."""
     summarized: NotRequired[int]
     """For how many of the turns that were not sent that summary stands."""
+    attachments_left_out: NotRequired[list[LeftOut]]
 
 
 class ToolRecord(TypedDict):

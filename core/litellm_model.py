@@ -17,6 +17,7 @@ from typing import Any
 from .errors import ClewError, NotFoundError, ProviderDown
 from .history import tokens_of
 from .litellm_errors import translated
+from .media import MediaKind, expanded
 from .model import ModelReply, ModelRequest, Price
 from .text import is_secret_name, storable
 from .tool_calls import ToolCallPieces
@@ -24,6 +25,11 @@ from .usage import Usage, estimate_tokens, no_usage
 
 _SILENCE_SECONDS = 300.0
 _MOST_TOKENS = 10**9
+_FLAGS: dict[MediaKind, str] = {
+    "image": "supports_vision",
+    "pdf": "supports_pdf_input",
+    "audio": "supports_audio_input",
+}
 
 
 class LitellmModel:
@@ -85,6 +91,13 @@ class LitellmModel:
         """Whether litellm says that the provider takes a JSON Schema."""
         return bool(self._info.get("supports_response_schema"))
 
+    def refuses(self, kind: MediaKind) -> bool:
+        """Tell whether litellm says that the model takes no such attachment.
+
+        It says so of few: where it says nothing, the provider decides.
+        """
+        return self._info.get(_FLAGS[kind]) is False
+
     @property
     def missing_keys(self) -> list[str]:
         """The variables that litellm looks for, for this provider, and does not find."""
@@ -137,7 +150,7 @@ class LitellmModel:
             **request.options,
             **self._address,
             "model": self._name,
-            "messages": request.messages,
+            "messages": expanded(request.messages, request.attachments),
             "timeout": max(seconds, 0.001),
             "num_retries": 0,
             "max_retries": 0,

@@ -11,6 +11,7 @@ from functools import cache
 
 from .errors import NotFoundError, ProviderDown
 from .home import weights_path
+from .media import MediaKind
 from .model import Model, ModelReply, ModelRequest, Price
 from .text import storable
 
@@ -38,6 +39,10 @@ class LocalModel:
             self._path = os.path.abspath(name.removeprefix("gguf:"))
             self.name = storable(f"gguf:{self._path}")
         self._check(embedded)
+
+    def refuses(self, kind: MediaKind) -> bool:
+        """Tell that it takes text only."""
+        return True
 
     def _check(self, embedded: bool) -> None:
         hint = (

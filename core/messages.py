@@ -6,6 +6,23 @@ from typing import Literal, NotRequired
 from .typed import TypedDict
 
 
+class FileRecord(TypedDict):
+    """A file that goes along with a prompt."""
+
+    name: str
+    mime: str
+    bytes: int
+    sha256: str
+
+
+class LeftOut(TypedDict):
+    """An attachment that a request goes without; a short text stands in its place."""
+
+    name: str
+    sha256: str
+    reason: str
+
+
 class ToolFunction(TypedDict):
     """Which tool a model calls; `arguments` is JSON text, as the model wrote it."""
 
@@ -26,6 +43,8 @@ class Message(TypedDict):
 
     role: Literal["system", "user", "assistant", "tool"]
     content: str
+    attachments: NotRequired[list[FileRecord]]
+    """Images, PDF and audio that went along; their bytes are kept apart, by sha256."""
     tool_calls: NotRequired[list[ToolCall]]
     tool_call_id: NotRequired[str]
 

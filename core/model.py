@@ -1,9 +1,10 @@
 """What a model is to clew: it takes messages, gives text, and says what that cost."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
+from .media import MediaKind
 from .messages import Message, ToolCall
 from .usage import Usage
 
@@ -26,6 +27,8 @@ class ModelRequest:
     stream: bool = True
     seconds: float | None = None
     """How long the whole request may take."""
+    attachments: Mapping[str, bytes] = field(default_factory=dict, repr=False)
+    """What the messages have attached, by sha256: see `media.expanded`."""
 
 
 @dataclass(frozen=True)
@@ -72,3 +75,11 @@ class Model(Protocol):
         Raises ModelError, or one of its kinds, when no whole answer came: a stream that ends
         without saying why is no answer. Nothing of a provider's own errors passes.
         """
+
+
+@runtime_checkable
+class Refusing(Protocol):
+    """A model that may know what it cannot be sent; any other one is asked to find out."""
+
+    def refuses(self, kind: MediaKind) -> bool:
+        """Tell whether it surely takes no attachment of this kind."""

@@ -1,17 +1,19 @@
 """What a run is asked to do, and what it will send."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
 from .answer_schema import instruction
 from .approvals import Decide, Settlement, pause
-from .attachments import Attachment, with_attachments
+from .attachments import Attachment, enclosed, prompt_with
 from .chain import whole_input
 from .history import History, HistoryPolicy, choose
 from .limits import Budget, Limits
-from .lines import RunLine, State
-from .messages import Message, system, user
+from .lines import HistoryRecord, RunLine, State
+from .media import without
+from .messages import Message, system
 from .model import Model, ModelRequest
 from .process import Process
 from .session import StateChange, Tip, tip_after
@@ -76,13 +78,14 @@ class Order:
 class Plan:
     """What will be sent: the run's `own` messages, and `history` after the system message.
 
-    `state` is the session's as the run begins.
+    `state` is the session's as the run begins, `attachments` what goes along, by sha256.
     """
 
     tip: Tip
     state: State
     own: list[Message]
     history: History
+    attachments: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     @property
     def messages(self) -> list[Message]:
@@ -92,12 +95,30 @@ class Plan:
 
 
 def plan(order: Order, log: SessionLog) -> Plan:
-    """Return what a run would send now; reads the session, writes nothing."""
+    """Return what a run would send now; reads the session, writes nothing.
+
+    Raises UsageError for an attachment that the model surely does not take.
+    """
     tip = tip_after(log.last())
     state = merge(tip.state, order.change.patch_for(tip) or {})
     own = _own_messages(order, state)
     history = _history(order, log, own)
-    return Plan(tip, state, _with_summary(own, history.summary), history)
+    planned = Plan(tip, state, _with_summary(own, history.summary), history)
+    return _with_attachments(planned, order, log)
+
+
+def _with_attachments(planned: Plan, order: Order, log: SessionLog) -> Plan:
+    """Return the plan with what goes along; what is gone has a short text in its place."""
+    own, history = planned.own, planned.history
+    if not any("attachments" in message for message in planned.messages):
+        return planned
+    found = enclosed(own, history.messages, given=order.files, models=order.models, log=log)
+    if found.left_out:
+        record: HistoryRecord = {**history.record, "attachments_left_out": [*found.left_out]}
+        own = without(own, found.left_out)
+        earlier = without(history.messages, found.left_out)
+        history = replace(history, messages=earlier, record=record)
+    return replace(planned, own=own, history=history, attachments=found.contents)
 
 
 def _history(order: Order, log: SessionLog, own: list[Message]) -> History:
@@ -126,13 +147,13 @@ def _own_messages(order: Order, state: State) -> list[Message]:
         lead.append(instruction(order.schema))
     messages = [system("\n\n".join(lead))] if lead else []
     if order.resumes is None:
-        return [*messages, user(with_attachments(order.input, order.files))]
+        return [*messages, prompt_with(order.input, order.files)]
     earlier = [message for message in order.resumes["messages"] if message["role"] != "system"]
     if not order.input and not order.files:
         while earlier and _broke_off(earlier[-1]):
             earlier.pop()
         return [*messages, *earlier]
-    return [*messages, *earlier, user(with_attachments(order.input, order.files))]
+    return [*messages, *earlier, prompt_with(order.input, order.files)]
 
 
 def _broke_off(message: Message) -> bool:
@@ -150,6 +171,7 @@ def first_request(order: Order, planned: Plan) -> ModelRequest:
         tools=[for_model(_filled(tool.spec, order, planned)) for tool in order.tools],
         schema=order.schema,
         stream=order.stream,
+        attachments=planned.attachments,
     )
 
 

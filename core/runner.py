@@ -51,7 +51,7 @@ def perform(
     planned = plan(order, log)
     budget = order.budget.after(planned.tip.metrics)
     intent = intent_line(order, planned, log)
-    flight = _begin(log, intent, shield)
+    flight = _begin(order, log, intent, shield)
     announcer = Announcer(listener, order.run_id, log.session_id)
     if order.process is not None:
         flight.note({"process": order.process})
@@ -142,8 +142,13 @@ def _land(
     return landed[0], None
 
 
-def _begin(log: SessionLog, intent: RunLine, shield: Shield) -> Flight:
-    """Record that the run begins; a stop that was held back meanwhile takes the record away."""
+def _begin(order: Order, log: SessionLog, intent: RunLine, shield: Shield) -> Flight:
+    """Record that the run begins; a stop that was held back meanwhile takes the record away.
+
+    What it was given to send is kept first: it may be gone when the run is gone on with.
+    """
+    for content in filter(None, (file.content for file in order.files)):
+        log.attach(content)
     begun: list[Flight] = []
     try:
         with shield():

@@ -10,6 +10,8 @@ from . import errors, events, lines, messages, usage
 _DOCUMENTED = ConfigDict(use_attribute_docstrings=True, strict=True)
 _TYPES: tuple[Any, ...] = (
     errors.ErrorRecord,
+    messages.FileRecord,
+    messages.LeftOut,
     messages.ToolFunction,
     messages.ToolCall,
     messages.Message,
@@ -18,7 +20,6 @@ _TYPES: tuple[Any, ...] = (
     usage.Totals,
     usage.RunMetrics,
     usage.SessionMetrics,
-    lines.FileRecord,
     lines.HistoryRecord,
     lines.ForkRecord,
     lines.ToolRecord,

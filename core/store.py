@@ -157,6 +157,12 @@ class SessionLog(Protocol):
         it cannot be recorded. After an exception the record stays, to be recovered.
         """
 
+    def attach(self, content: bytes) -> None:
+        """Keep an attachment for its user, durably, once; raise StoreError if it cannot be."""
+
+    def attached(self, sha256: str) -> bytes | None:
+        """Return an attachment that its user has kept; None if it is gone, or was altered."""
+
     def in_flight(self) -> list[InFlight]:
         """Return the runs that have no line yet, oldest first. Writes nothing."""
 

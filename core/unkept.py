@@ -66,6 +66,13 @@ class UnkeptLog:
         """Record nothing."""
         return nullcontext(_NoFlight())
 
+    def attach(self, content: bytes) -> None:
+        """Keep nothing."""
+
+    def attached(self, sha256: str) -> bytes | None:
+        """Return an attachment that the session behind can find."""
+        return self._behind.attached(sha256) if self._behind else None
+
     def in_flight(self) -> list[InFlight]:
         """Return what is in flight in the session behind."""
         return self._behind.in_flight() if self._behind else []

@@ -16,6 +16,8 @@ from typing import Literal
 from clew.core.clock import stamp
 from clew.core.errors import ClewError, StoreError
 
+from .attached import FOLDER as ATTACHMENTS
+from .attached import harm
 from .files import close, make_folder, open_private, storing, sync_folder, write_all
 from .inflight import FOLDER
 
@@ -26,6 +28,7 @@ _LITTLE_SPACE = 100 << 20
 _ROUNDS = 5
 _A_LINE = 2048
 _SKEW_SECONDS = 60.0
+_MOST_HASHED = 256 << 20
 
 Status = Literal["ok", "warning", "failure"]
 
@@ -73,6 +76,7 @@ def examine(root: str) -> Iterator[Finding]:
                 yield failure(check, error)
         files = list(_files(os.path.join(root, "users")))
         yield _leftovers(files)
+        yield from _attachments(os.path.join(root, "users"))
         yield _clock(files)
     finally:
         _remove_folders(root, there)
@@ -231,6 +235,25 @@ def _leftovers(files: list[os.DirEntry[str]]) -> Finding:
         hint = "look at what is beside the sessions' files, and delete what you do not need"
         return warning("sessions", f"{sessions}; {found}", hint)
     return ok("sessions", str(sessions))
+
+
+def _attachments(users: str) -> Iterator[Finding]:
+    """Tell how much is kept that runs were sent with, and what of it was altered."""
+    count = size = altered = 0
+    for user in _entries(users):
+        for file in _entries(os.path.join(user.path, ATTACHMENTS)):
+            if file.name.endswith(".new"):  # half written, and never said to be there
+                continue
+            with suppress(OSError):
+                count, size = count + 1, size + file.stat(follow_symlinks=False).st_size
+            if size <= _MOST_HASHED:
+                altered += harm(user.path, file.name) is not None
+    told = f"{count}, {size / (1 << 20):.1f} MiB"
+    if altered:
+        hint = "`clew sessions verify --all` tells which runs had them"
+        yield warning("attached", f"{told}; altered: {altered}", hint)
+    elif count:
+        yield ok("attached", told)
 
 
 def _clock(files: list[os.DirEntry[str]]) -> Finding:

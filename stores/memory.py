@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from hashlib import sha256
 from typing import Any, cast
 
 from clew.core.clock import now
@@ -29,6 +30,7 @@ class MemoryStore:
         self._sessions: dict[tuple[str, str], MemoryLog] = {}
         self._used: dict[str, list[str]] = {}
         self._claims: dict[tuple[str, str], tuple[_Lock, Claim]] = {}
+        self._attachments: dict[str, dict[str, bytes]] = {}
         self._lock = threading.RLock()
 
     def session(self, session_id: str, user_id: str) -> "MemoryLog":
@@ -36,7 +38,8 @@ class MemoryStore:
         with self._lock:
             key = (user_id, session_id)
             if key not in self._sessions:
-                self._sessions[key] = MemoryLog(session_id, user_id, self._mark)
+                attachments = self._attachments.setdefault(user_id, {})
+                self._sessions[key] = MemoryLog(session_id, user_id, self._mark, attachments)
             return self._sessions[key]
 
     def sessions(self, user_id: str) -> Iterator[SessionLog]:
@@ -122,7 +125,9 @@ class MemoryLog:
 
     location = "memory"
 
-    def __init__(self, session_id: str, user_id: str, used: Any) -> None:
+    def __init__(
+        self, session_id: str, user_id: str, used: Any, attachments: dict[str, bytes]
+    ) -> None:
         self.session_id = session_id
         self.user_id = user_id
         self.problems: list[Problem] = []
@@ -133,6 +138,7 @@ class MemoryLog:
         self._job = _Lock()
         self._append = threading.RLock()
         self._used = used
+        self._attachments = attachments
 
     def exists(self) -> bool:
         """Tell whether the session has a line, or a run in flight."""
@@ -192,6 +198,14 @@ class MemoryLog:
                 stored = any(line.get("job_id") == intent["job_id"] for line in self._lines[:])
                 self._dead_jobs += [died] if died is not None and not stored else []
                 raise
+
+    def attach(self, content: bytes) -> None:
+        """Keep an attachment."""
+        self._attachments[sha256(content).hexdigest()] = content
+
+    def attached(self, sha256: str) -> bytes | None:
+        """Return an attachment that its user has kept."""
+        return self._attachments.get(sha256)
 
     def in_flight(self) -> list[InFlight]:
         """Return the runs that have no line yet, oldest first."""

@@ -14,7 +14,7 @@ from clew.core.lines import Line, RunLine, SessionLine, decode, encode
 from clew.core.session import Draft, Drafter, Tip, seal, tip_after
 from clew.core.store import Flight, InFlight, Problem, Waiting
 
-from . import inflight
+from . import attached, inflight
 from .append import Known, append_line, last_line
 from .files import close, make_folder, open_to_read, storing
 from .locks import hold, me
@@ -124,6 +124,15 @@ class SessionFile:
                 flight.stranded()
                 raise
             flight.landed()
+
+    def attach(self, content: bytes) -> None:
+        """Keep an attachment beside the sessions of its user, durably."""
+        make_folder(self._folder, parents=_ABOVE)
+        attached.keep(self._folder, content)
+
+    def attached(self, sha256: str) -> bytes | None:
+        """Return an attachment that its user has kept."""
+        return attached.read(self._folder, sha256)
 
     def in_flight(self) -> list[InFlight]:
         """Return the runs that have no line yet, oldest first."""

@@ -8,11 +8,13 @@ import os
 from collections.abc import Iterator
 
 from clew.core.errors import DamagedError
-from clew.core.lines import VERSION, Line, decode, has_half_characters
+from clew.core.lines import VERSION, Line, RunLine, decode, has_half_characters
+from clew.core.media import attached_to
 from clew.core.session import Tip, fold, tip_after
 from clew.core.state import same
 from clew.core.store import Problem
 
+from .attached import FOLDER, harm
 from .files import close, open_to_read
 from .session_file import SessionFile
 from .tail import forwards, whole_lines
@@ -63,6 +65,8 @@ class _Checker:
         self._gaps = gaps
         self._tip: Tip | None = Tip()
         self._runs: set[str] = set()
+        self._folder = os.path.dirname(log.location)
+        self._attached: dict[str, str | None] = {}
         self.count = 0
 
     def reasons(self, raw: bytes) -> Iterator[str]:
@@ -98,8 +102,17 @@ class _Checker:
             if line["run_id"] in self._runs:
                 yield f"run {line['run_id']!r} is there twice"
             self._runs.add(line["run_id"])
+            yield from self._wrong_with_attachments(line)
         if self._tip is not None and (self._tip.seq, line["seq"]) not in self._gaps:
             yield from _differences(fold(self._tip, line), line)
+
+    def _wrong_with_attachments(self, run: RunLine) -> Iterator[str]:
+        """Yield what is not kept any more of what a run was sent with; each file is read once."""
+        for key, record in attached_to(run["messages"]).items():
+            if key not in self._attached:
+                self._attached[key] = harm(self._folder, key)
+            if (wrong := self._attached[key]) is not None:
+                yield f"its attachment {record['name']!r} ({FOLDER}/{key}) {wrong}"
 
 
 def _differences(counted: Tip, line: Line) -> Iterator[str]:
