@@ -46,7 +46,7 @@ class McpDefinition(BaseModel):
     """Variables for the command."""
     headers: dict[str, str] = {}
     """HTTP headers for the URL; ${NAME} stands for a variable of the environment."""
-    tools: list[_Entry] | None = None
+    tools: Annotated[list[_Entry], Field(min_length=1)] | None = None
     """The tools that are offered, by the server's names; otherwise all."""
     start_timeout: Annotated[float, Field(gt=0, allow_inf_nan=False)] = START_SECONDS
     """Seconds that it may take until its tools are known."""

@@ -361,6 +361,7 @@ def test_a_server_of_a_definition_is_validated_without_a_start(clew: Clew) -> No
         ),
         ({"mcp": {"url": "x.example"}}, "is no address: it begins with http:// or https://"),
         ({"mcp": {"command": []}}, "mcp.command: "),
+        ({"mcp": {"command": ["x"], "tools": []}}, "mcp.tools: "),
         ({"mcp": {"command": ["x"]}, "run": ["x"]}, "a tool has one of run, python, mcp, external"),
         ({"mcp": {"command": ["x"]}, "name": "a b"}, "'a b' is not a tool's name"),
         (
