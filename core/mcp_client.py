@@ -74,8 +74,10 @@ class Connection:
         """Begin; `ready` tells when it has."""
         self._thread.start()
 
-    def leave(self) -> None:
-        """Ask for its end, and wait for nothing."""
+    def leave(self, *, hurry: bool) -> None:
+        """Ask for its end, and wait for nothing; in a `hurry` it gets no time to end by itself."""
+        if hurry and self._process is not None:
+            self._process.grace = 0.0
         with self._lock:
             self._left = True
             wake = self._wake

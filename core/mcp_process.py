@@ -82,6 +82,8 @@ class ServerProcess:
         heard: Heard,
     ) -> None:
         self._heard = heard
+        self.grace = _GRACE_SECONDS
+        """Seconds that it has to end by itself, once it is told to."""
         self._ended_before: bool | None = None
         self._process = child.start(argv, environment, keeps=keeps)
 
@@ -120,7 +122,7 @@ class ServerProcess:
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.close()
-        self._ends_within(_GRACE_SECONDS)
+        self._ends_within(self.grace)
 
     @asynccontextmanager
     async def streams(self) -> AsyncIterator[tuple[Any, Any]]:

@@ -137,9 +137,9 @@ class RunningServer:
             for tool, wish in _chosen(self._server, listed)
         ]
 
-    def leave(self) -> None:
-        """Ask for its end, and wait for nothing."""
-        self._connection.leave()
+    def leave(self, *, hurry: bool) -> None:
+        """Ask for its end, and wait for nothing; in a `hurry` it gets no time to end by itself."""
+        self._connection.leave(hurry=hurry)
 
     def join(self) -> None:
         """Wait for its end."""

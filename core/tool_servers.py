@@ -24,11 +24,11 @@ class Servers:
     def __exit__(
         self,
         _kind: type[BaseException] | None,
-        _error: BaseException | None,
+        error: BaseException | None,
         _traceback: TracebackType | None,
     ) -> None:
         for server in self._running:
-            server.leave()
+            server.leave(hurry=error is not None)
         for server in self._running:
             server.join()
 

@@ -113,8 +113,8 @@ class RunningToolServer(Protocol):
     def tools(self) -> Sequence[Tool]:
         """Return its tools, when it is ready; raise ToolServerDown or UsageError."""
 
-    def leave(self) -> None:
-        """Ask for its end, and wait for nothing."""
+    def leave(self, *, hurry: bool) -> None:
+        """Ask for its end, and wait for nothing; in a `hurry` it gets no time to end by itself."""
 
     def join(self) -> None:
         """Wait for its end."""
