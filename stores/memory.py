@@ -189,7 +189,8 @@ class MemoryLog:
     @contextmanager
     def job(self, intent: SessionLine) -> Iterator[Flight]:
         """Keep a record while a model is asked about the session, one job at a time."""
-        with self._job.held(f"session {self.session_id}", intent["by"] or "", Waiting(0)):
+        what = f"the summary of session {self.session_id}"
+        with self._job.held(what, intent["by"] or "", Waiting(0)):
             flight = _MemoryJob()
             try:
                 yield flight

@@ -115,7 +115,7 @@ class SessionFile:
     def job(self, intent: SessionLine) -> Iterator[Flight]:
         """Record that a model is asked about the session, one job at a time."""
         make_folder(self._folder, parents=_ABOVE)
-        lock, what = f"{self._stem}.job.lock", f"session {self.session_id}"
+        lock, what = f"{self._stem}.job.lock", f"the summary of session {self.session_id}"
         with hold(lock, what, Waiting(0), me(intent["by"])):
             flight = inflight.begin_job(self._flights, intent, tip_after(self.last()).seq)
             try:

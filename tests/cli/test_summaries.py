@@ -457,6 +457,15 @@ def test_summarize_asks_nothing_where_nothing_is_new(summed_up: Clew, model: str
     assert summed_up.stored("s") == before
 
 
+def test_summarize_does_not_wait_for_one_that_is_being_made(clew: Clew, model: str) -> None:
+    summarizing(clew)
+    with reached(clew, *SUMMARIZED, "one") as process:
+        err = clew("sessions", "summarize", "s", "-m", model, code=75).err
+        assert "the summary of session s is busy" in err
+        let_go(clew, process)
+    assert len(summaries(clew)) == 1
+
+
 def test_summarize_fails_as_the_model_does(clew: Clew, model: str) -> None:
     clew("run", "-q", "-m", model, "-s", "s", "one")
     assert "has no run with the input" in clew("sessions", "summarize", "s", code=3).err
