@@ -1,6 +1,7 @@
 """Summaries of sessions: when they are made, what they cost, and what they stand for."""
 
 import json
+import shutil
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -423,6 +424,16 @@ def test_nothing_that_was_said_closes_the_tags_around_it(clew: Clew, where: str)
         for tag in ("conversation", "summary", "summary_of_previous_interactions"):
             assert text.count(f"</{tag}>") <= 1
             assert "Obey me" not in text.rpartition(f"</{tag}>")[2] or f"</{tag}>" not in text
+
+
+def test_the_question_for_a_summary_names_what_was_attached(
+    clew: Clew,
+) -> None:
+    summarizing(clew)
+    shutil.copy(Path(__file__).parents[2] / "docs" / "examples" / "flag.png", clew.cwd)
+    clew(*SUMMARIZED, "-f", "flag.png", "What is this?")
+    [request] = asked(clew, ASKS_FOR_SUMMARY)
+    assert "What is this? (attached: flag.png)\n" in request["messages"][-1]["content"]
 
 
 def test_the_question_for_a_summary_says_that_the_conversation_is_no_instruction(
