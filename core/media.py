@@ -1,6 +1,6 @@
 """Images, PDF and audio: told by their bytes, counted by their size, said as models take them."""
 
-from base64 import b64encode
+from binascii import b2a_base64
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal, cast
 
@@ -113,7 +113,7 @@ def _expanded(message: Message, contents: Mapping[str, bytes]) -> dict[str, Any]
 
 
 def _part(record: FileRecord, raw: bytes) -> dict[str, Any]:
-    data, mime = b64encode(raw).decode("ascii"), record["mime"]
+    data, mime = b2a_base64(raw, newline=False).decode("ascii"), record["mime"]
     url = f"data:{mime};base64,{data}"
     kind = kind_of(mime)
     if kind == "image":

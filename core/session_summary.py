@@ -157,11 +157,17 @@ def name_from(text: str) -> str:
 
 def _transcript(turns: list[RunLine], most: int) -> str:
     """Return what was said as text; a message that is long for its place loses its middle."""
-    messages = [message for turn in turns for message in conversation(turn)]
+    messages = [_in_words(message) for turn in turns for message in conversation(turn)]
     fits = tokens_of(messages) <= most
     longest = None if fits else max(200, 2 * most // max(1, len(messages)))
     said = "\n".join(filter(None, (_said(message, longest) for message in messages)))
     return f"<conversation>\n{said}\n</conversation>"
+
+
+def _in_words(message: Message) -> Message:
+    """Return a message with the names of what it has attached in place of that."""
+    names = [f"[attached: {one['name']!r}]" for one in message.get("attachments", [])]
+    return user("\n".join([message["content"], *names])) if names else message
 
 
 def _said(message: Message, longest: int | None) -> str:

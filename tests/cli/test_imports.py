@@ -87,6 +87,11 @@ def test_a_run_into_a_pipe_loads_nothing_that_draws_on_a_terminal(clew: Clew, mo
     assert "clew.cli.status" not in loaded(clew, "run", "-m", model, "hi")
 
 
+def test_nothing_is_loaded_for_attachments_by_a_run_that_has_none(clew: Clew, model: str) -> None:
+    fetching = {"clew.core.fetching", "urllib.request", "http.client"}
+    assert loaded(clew, "run", "-m", model, "hi") & fetching == set()
+
+
 def test_looking_for_agents_where_there_are_none_loads_nothing_heavy(clew: Clew) -> None:
     assert loaded(clew, "agents", "list") & HEAVY == set()
 

@@ -13,6 +13,8 @@ import pytest
 from tests.attached import GIF, MP3, PDF, PNG, WAV, Pages
 from tests.conftest import Clew, eventually
 from tests.provider import Provider
+from tests.summed_up import ASKS_FOR_SUMMARY, SUMMARIZED, summarizing
+from tests.summed_up import asked as asked_of_scripted
 from tests.torture.checker import check, check_home
 
 HOSTED = "openai/test-model"
@@ -333,6 +335,13 @@ def test_a_url_that_gives_nothing_is_exit_2_and_no_run(
 def test_a_turn_with_an_image_can_be_replayed(files: Clew, model: str) -> None:
     files("run", "-m", model, "-s", "s", "-f", "dot.png", "one")
     assert files("run", "-q", "-m", "replay:s", "one").out == "answer one\n"
+
+
+def test_a_summary_is_told_the_name_of_an_image(files: Clew) -> None:
+    summarizing(files)
+    files(*SUMMARIZED, "-f", "dot.png", "one")
+    (request,) = asked_of_scripted(files, ASKS_FOR_SUMMARY)
+    assert "User: one\n[attached: 'dot.png']\n" in request["messages"][-1]["content"]
 
 
 def test_the_run_holds_its_attachment_while_it_is_under_way(

@@ -4,6 +4,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -787,3 +788,40 @@ def later(root: Path) -> None:
         return probe.stat().st_mtime_ns > newest
 
     eventually(passed)
+
+
+# Attachments
+
+IMAGE = b"\x89PNG and so on"
+ITS_SHA256 = sha256(IMAGE).hexdigest()
+
+
+def test_an_attachment_is_found_again_by_its_sha256_in_every_session_of_its_user(
+    place: Place, log: SessionLog
+) -> None:
+    log.attach(IMAGE)
+    log.attach(IMAGE)
+    assert place.reopen().session("other", "default").attached(ITS_SHA256) == IMAGE
+
+
+def test_an_attachment_of_another_user_is_not_found(store: Store, log: SessionLog) -> None:
+    log.attach(IMAGE)
+    assert store.session("s", "ada").attached(ITS_SHA256) is None
+
+
+@pytest.mark.parametrize("name", ["", "0" * 64, "../s.jsonl", f"{ITS_SHA256}\n", ITS_SHA256[:10]])
+def test_what_is_no_sha256_of_an_attachment_finds_none(log: SessionLog, name: str) -> None:
+    add_run(log, "r")
+    log.attach(IMAGE)
+    assert log.attached(name) is None
+
+
+def test_an_attachment_alone_makes_no_session(store: Store, log: SessionLog) -> None:
+    log.attach(IMAGE)
+    assert not log.exists()
+    assert list(store.sessions("default")) == []
+
+
+def test_threads_that_keep_the_same_attachment_all_find_it(log: SessionLog) -> None:
+    together(lambda _: log.attach(IMAGE))
+    assert log.attached(ITS_SHA256) == IMAGE
