@@ -2,6 +2,7 @@
 
 import os
 import signal
+import threading
 from base64 import b64encode
 from collections.abc import Iterator
 from hashlib import sha256
@@ -197,6 +198,16 @@ def test_a_run_whose_attachment_cannot_be_kept_sends_nothing(files: Clew, model:
     assert len(files.stored("s")) == 1
 
 
+def test_an_altered_attachment_is_put_right_by_the_next_run_that_sends_it(
+    files: Clew, model: str
+) -> None:
+    files("run", "-m", model, "-s", "s", "-f", "dot.png", "one")
+    kept(files).write_bytes(GIF)
+    files("run", "-m", model, "-s", "s", "-f", "dot.png", "two")
+    assert kept(files).read_bytes() == PNG
+    assert files("sessions", "verify", "-s", "s").out == ""
+
+
 def test_what_is_planted_in_place_of_an_attachment_is_not_followed(files: Clew, model: str) -> None:
     secret = files.cwd / "secret"
     secret.write_bytes(PNG)
@@ -204,6 +215,8 @@ def test_what_is_planted_in_place_of_an_attachment_is_not_followed(files: Clew, 
     kept(files).unlink()
     kept(files).symlink_to(secret)
     assert "symbolic link" in files("continue", "-s", "s", "two", code=74).err
+    again = files("run", "-m", model, "-s", "s", "-f", "dot.png", "two", code=74)
+    assert "symbolic link" in again.err
     assert "cannot be read" in files("sessions", "verify", "-s", "s", code=65).out
 
 
@@ -329,6 +342,25 @@ def test_a_url_that_gives_nothing_is_exit_2_and_no_run(
     url = pages.page("/dot.png", status=403).replace("http", scheme)
     result = files("run", "-m", model, "-s", "s", "-f", url, "one", code=2)
     assert result.err.count("cannot fetch") == 1
+    assert not files.session_file("s").exists()
+
+
+def test_a_fetch_can_be_stopped(files: Clew, model: str, pages: Pages) -> None:
+    asked_for, over = threading.Event(), threading.Event()
+
+    def hang(_: object) -> None:
+        asked_for.set()
+        over.wait(60)
+
+    url = pages.answer("/dot.png", hang)
+    process = files.start("run", "-m", model, "-s", "s", "-f", url, "one")
+    try:
+        assert asked_for.wait(100)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=20)
+    finally:
+        over.set()
+    assert process.returncode == -signal.SIGINT
     assert not files.session_file("s").exists()
 
 

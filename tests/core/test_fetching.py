@@ -49,8 +49,12 @@ def test_a_redirect_is_followed(pages: Pages) -> None:
 
 
 def test_no_redirect_leads_to_a_file_of_this_machine(pages: Pages) -> None:
-    for place in ("file:///etc/hostname", "ftp://127.0.0.1/x", "data:,x"):
-        assert "cannot fetch" in refusal(pages.page("/here", status=302, Location=place))
+    for place, reason in {
+        "file:///etc/hostname": "302 Found",
+        "data:,x": "302 Found",
+        "ftp://127.0.0.1/x": "unknown url type: ftp",
+    }.items():
+        assert refusal(pages.page("/here", status=302, Location=place)).endswith(reason)
 
 
 def test_a_redirect_in_a_circle_ends(pages: Pages) -> None:
