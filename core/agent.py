@@ -150,7 +150,7 @@ class Agent:
 
     def _job(self, result: RunOutput, how: Invocation) -> Job:
         return Job(
-            model=_resolved(self.summary_model or self.model or DEFAULT_MODEL, how),
+            model=self._asked_after(result, how),
             limits=self.limits,
             budget=self.budget,
             options=self.options if self.summary_model is None else {},
@@ -159,6 +159,19 @@ class Agent:
             listener=how.on_event,
             shield=how.shield,
         )
+
+    def _asked_after(self, result: RunOutput, how: Invocation) -> Model:
+        """Return who makes summary and name: as the run, its fallback if the first was down."""
+        if self.summary_model is not None:
+            return _resolved(self.summary_model, how)
+        own, *others = (_resolved(each, how) for each in (self._first, *self.fallback_models))
+        calls = result.metrics["details"]
+        stood_in = (each for each in others if calls and each.name == calls[-1]["model"])
+        return next(stood_in, own)
+
+    @property
+    def _first(self) -> str | Model:
+        return self.model or DEFAULT_MODEL
 
     def preview(self, input: str, how: Invocation) -> Plan:
         """Return what `invoke` would send now. Writes nothing and waits for nobody."""
@@ -172,7 +185,7 @@ class Agent:
 
     def order(self, asked: Asked, log: SessionLog, how: Invocation) -> Order:
         """Return what is to be done; raise NotFoundError for a model nobody has."""
-        model = _resolved(self.model or DEFAULT_MODEL, how)
+        model = _resolved(self._first, how)
         fallbacks = tuple(_resolved(each, how) for each in self.fallback_models)
         windows = [each.window for each in (model, *fallbacks)]
         window = min((each for each in windows if each is not None), default=None)

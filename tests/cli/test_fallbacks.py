@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import Clew
 from tests.provider import Provider
+from tests.summed_up import ASKS_FOR_NAME, ASKS_FOR_SUMMARY
 
 OURS = "openai/test-model"
 
@@ -28,6 +29,23 @@ def test_stderr_says_who_failed_and_who_is_asked_instead(clew: Clew, provider: P
     (line,) = clew.stored("s")
     assert [call["model"][:6] for call in line["metrics"]["details"]] == ["openai", "replay"]
     assert clew("sessions", "verify", "s").code == 0
+
+
+def test_the_model_that_stood_in_makes_the_summary_and_the_name(clew: Clew) -> None:
+    answers = (("go", "done"), (ASKS_FOR_SUMMARY, "They went."), (ASKS_FOR_NAME, "Going"))
+    upkeep = {"enable_session_summaries": True, "summary_tokens": 1}
+    agent = defined(
+        clew,
+        model="openai/nobody",
+        fallback_models=[clew.recording(*answers)],
+        autogenerate_session_name=True,
+        **upkeep,
+    )
+    nobody = {"OPENAI_API_KEY": "none", "OPENAI_API_BASE": "http://127.0.0.1:9"}
+    result = clew("run", "-a", agent, "-s", "s", "go", env=nobody)
+    assert "was made" not in result.err and "named after" not in result.err
+    _, name, summary = clew.stored("s")
+    assert (name["name"], summary["summary"]) == ("Going", "They went.")
 
 
 def test_a_refused_key_is_told_and_not_worked_around(clew: Clew, provider: Provider) -> None:
