@@ -28,6 +28,7 @@ from .summarize import tend
 
 if TYPE_CHECKING:
     from clew.core.agent import Agent
+    from clew.core.attachments import Attachment
     from clew.core.events import Listener
     from clew.core.history import HistoryPolicy
     from clew.core.invocation import Invocation
@@ -53,10 +54,11 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
     live = _live(app, options, agent)
     last = LastKept(live)
     listener = last if agent.tends else live
-    how = _invocation(app, target, options, listener, built, policy)
+    files = [_attachment(path, live) for path in options["files"]]
+    how = _invocation(app, target, options, listener, built, policy, files)
     if options["dry_run"]:
         return _preview(agent, prompt, how, options)
-    live.begin(name_of(agent.model) or "")
+    live.begin(_what_comes_first(agent))
     try:
         result = agent.invoke(prompt, how)
     except (Cancelled, KeyboardInterrupt):
@@ -77,6 +79,21 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
     finally:
         last.tell()
     return code
+
+
+def _attachment(path: str, live: TextLive | JsonLive) -> "Attachment":
+    from clew.core.attachments import from_bytes, load
+
+    if path == "-":
+        return from_bytes(read_stdin(), "-")  # somebody may be typing it: nothing is drawn
+    with live.meanwhile("attachments"):
+        return load(path)
+
+
+def _what_comes_first(agent: "Agent") -> str:
+    """Return what a run waits for before there is an event."""
+    model = name_of(agent.model) or ""
+    return f"tool servers, {model}" if agent.servers else model
 
 
 def _prompt(app: App, target: Target, options: RunOptions) -> str:
@@ -167,14 +184,11 @@ def _invocation(
     listener: "Listener",
     built: Built,
     policy: "HistoryPolicy",
+    files: list["Attachment"],
 ) -> "Invocation":
-    from clew.core.attachments import from_bytes, load
     from clew.core.invocation import Invocation
     from clew.core.process import this_process
 
-    files = [
-        from_bytes(read_stdin(), "-") if path == "-" else load(path) for path in options["files"]
-    ]
     return Invocation(
         store=app.store,
         session_id=target.session_id,

@@ -4,6 +4,8 @@ import json
 import shlex
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from clew.core.events import Event
@@ -35,11 +37,21 @@ class TextLive:
         self._tools: dict[str, tuple[ToolRecord, float]] = {}
         self.line: RunLine | None = None
 
-    def begin(self, model: str) -> None:
+    def begin(self, what: str) -> None:
         """Show that something goes on, before there is an event."""
         if self._status is not None:
             output.make_way_for(self._status)
-            self._status.show(model)
+            self._status.show(what)
+
+    @contextmanager
+    def meanwhile(self, what: str) -> Iterator[None]:
+        """Show that this goes on, as long as the block does."""
+        self.begin(what)
+        try:
+            yield
+        finally:
+            if self._status is not None:
+                self._status.hide()
 
     def __call__(self, event: Event) -> None:
         """Take an event; the last one leaves the run's line in `line`."""
@@ -151,8 +163,13 @@ class JsonLive:
     started = True
     line: RunLine | None = None
 
-    def begin(self, model: str) -> None:
+    def begin(self, what: str) -> None:
         """Nothing to do: the first event tells."""
+
+    @staticmethod
+    def meanwhile(_what: str) -> AbstractContextManager[None]:
+        """Nothing to do: there is no event of that."""
+        return nullcontext()
 
     def __call__(self, event: Event) -> None:
         """Take an event; the last one leaves the run's line in `line`."""

@@ -4,10 +4,12 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 import pytest
 
+from tests.attached import Pages
 from tests.conftest import Clew
 from tests.provider import Answer, Provider
 from tests.terminal import Person, in_terminal, screen
@@ -110,6 +112,29 @@ def test_a_model_that_says_nothing_yet_is_shown_with_its_time(
     person.shows("openai/test-model 1 s")
     gate.set()
     assert left(person) == ["hello there"]
+
+
+def test_what_is_fetched_before_the_run_is_shown_and_leaves_nothing(clew: Clew, sits: Sits) -> None:
+    fetched = threading.Event()
+    with Pages() as pages:
+        url = pages.answer("/late.txt", lambda handler: _late(handler, fetched))
+        person = sits("-m", clew.recording(("go", "done")), "--dry-run", "-f", url, "go")
+        person.shows("attachments 1 s")
+        fetched.set()
+        assert left(person)[0] == "{"
+
+
+def _late(handler: BaseHTTPRequestHandler, gate: threading.Event) -> None:
+    gate.wait(100)
+    handler.send_response(200)
+    handler.end_headers()
+    handler.wfile.write(b"late")
+
+
+def test_tool_servers_that_start_are_shown(clew: Clew, sits: Sits) -> None:
+    model = clew.recording(("go", "done"))
+    person = sits("-m", model, "-t", '{"mcp": {"command": ["sleep", "100"]}}', "go")
+    person.shows("tool servers, replay:")
 
 
 def test_an_answer_that_stops_in_its_midst_is_not_drawn_over(
