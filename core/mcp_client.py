@@ -5,6 +5,7 @@ A connection lives in a thread of its own; calls come from any other.
 
 import asyncio
 import logging
+import re
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import CancelledError, Future
@@ -31,6 +32,8 @@ Listed: TypeAlias = Tool
 """A tool as its server lists it."""
 _MOST_PAGES = 100
 _LONGEST_REASON = 400
+_MISFIT = re.compile(r"\d+ validation errors? for .*", re.DOTALL)
+"""What the SDK adds of its own about an answer that is none."""
 _CONNECT_SECONDS = 30.0
 _LEAVE_SECONDS = 5.0
 _MOMENT = 0.5
@@ -212,7 +215,7 @@ class Connection:
 
 def _plain(error: BaseException) -> str:
     if not isinstance(error, ValidationError):
-        return str(error) or type(error).__name__
+        return _MISFIT.sub("it is no message of MCP", str(error)) or type(error).__name__
     first = error.errors()[0]
     return f"what it answered does not fit at {'.'.join(map(str, first['loc']))}: {first['msg']}"
 

@@ -294,6 +294,28 @@ def test_a_server_that_refuses_is_told_with_its_status_and_without_the_secret(
     assert "CANARY" not in done.out + done.err
 
 
+class _Chats(_Refuses):
+    """Answers everybody in JSON that is no message of MCP."""
+
+    def do_POST(self) -> None:
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", "11")
+        self.end_headers()
+        self.wfile.write(b'{"id": "x"}')
+
+
+def test_an_answer_by_http_that_is_no_message_is_told_in_a_few_words(
+    clew: Clew, model: str
+) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Chats) as chatting:
+        threading.Thread(target=chatting.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{chatting.server_port}/mcp"
+        done = clew("run", "-m", model, "-t", json.dumps({"mcp": {"url": url}}), "hi", code=1)
+        chatting.shutdown()
+    assert done.err.endswith(": it is no message of MCP\n")
+
+
 def test_an_address_where_nobody_is_ends_the_run_in_one_line(clew: Clew, model: str) -> None:
     with HTTPServer(("127.0.0.1", 0), _Refuses) as nobody:
         url = f"http://127.0.0.1:{nobody.server_port}/mcp"
