@@ -5,7 +5,6 @@ import re
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from difflib import get_close_matches
 from functools import partial
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -24,11 +23,10 @@ from .definition_file import DefinitionFile, read_file
 from .errors import ClewError, NotFoundError, UsageError
 from .limit_definitions import CONFIG, BudgetDefinition, Count, LimitsDefinition
 from .loading import NAME, load_object
-from .mcp_definition import McpDefinition, McpToolDefinition
 from .model_options import checked
 from .state import storable_value, without_nulls
 from .text import storable
-from .tool_specs import ToolDefinition, tools_of
+from .tool_specs import ToolDefinition, near, near_key, tools_of
 from .tools import Tool, ToolServer, by_name
 
 T = TypeVar("T")
@@ -197,16 +195,12 @@ def _errors(file: DefinitionFile, error: ValidationError) -> Iterator[UsageError
 def _near(place: tuple[Any, ...]) -> str:
     fields = AgentDefinition.model_fields
     if place[0] == "tools":
-        fields = ToolDefinition.model_fields
-        if "mcp" in place:
-            nested = place.index("tools", 1) if "tools" in place[1:] else None
-            fields = (McpToolDefinition if nested else McpDefinition).model_fields
-    elif place[0] == "limits":
+        return near(place[1:])
+    if place[0] == "limits":
         fields = LimitsDefinition.model_fields
     elif place[0] == "budget":
         fields = BudgetDefinition.model_fields
-    near = get_close_matches(str(place[-1]), list(fields), 1)
-    return f"did you mean {near[0]}?" if near else f"the keys are: {', '.join(fields)}"
+    return near_key(place, fields)
 
 
 class _Building:

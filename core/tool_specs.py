@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shlex
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated, Any
 
@@ -13,7 +14,7 @@ from . import loading
 from .answer_schema import checked_schema
 from .command_tool import DEFAULT_SECONDS, CommandTool
 from .errors import UsageError
-from .mcp_definition import McpDefinition
+from .mcp_definition import McpDefinition, McpToolDefinition
 from .mcp_server import CALL_SECONDS
 from .python_tool import PythonTool, load_function
 from .tools import Tool, ToolError, ToolServer, ToolSpec
@@ -153,18 +154,33 @@ def define(fields: Any, *, where: str, source: str | None = None) -> Tool | Tool
     try:
         definition = ToolDefinition.model_validate(fields)
     except ValidationError as error:
-        first = error.errors()[0]
+        errors = error.errors()
+        first = next((each for each in errors if each["type"] == "extra_forbidden"), errors[0])
         key = ".".join(map(str, first["loc"])) or "a tool"
-        raise UsageError(f"{where}: {key}: {first['msg']}", hint=_near(first)) from None
+        if first["type"] == "extra_forbidden":
+            raise UsageError(
+                f"{where}: {key}: there is no such key", hint=near(first["loc"])
+            ) from None
+        raise UsageError(f"{where}: {key}: {first['msg']}") from None
     return definition.tool(where, source)
 
 
-def _near(error: Any) -> str | None:
-    if error["type"] != "extra_forbidden":
-        return None
-    known = list(ToolDefinition.model_fields)
-    near = get_close_matches(str(error["loc"][-1]), known, 1)
-    return f"did you mean {near[0]}?" if near else f"a tool has: {', '.join(known)}"
+def near(place: tuple[Any, ...]) -> str:
+    """Return a hint for a wrong key at this place of a tool's definition: what it may have been."""
+    return near_key(place, _model_at(place).model_fields)
+
+
+def near_key(place: tuple[Any, ...], known: Iterable[str]) -> str:
+    """Return a hint for a wrong key at this place, where only these are known."""
+    found = get_close_matches(str(place[-1]), list(known), 1)
+    return f"did you mean {found[0]}?" if found else f"the keys are: {', '.join(known)}"
+
+
+def _model_at(place: tuple[Any, ...]) -> type[BaseModel]:
+    if "mcp" not in place[:-1]:
+        return ToolDefinition
+    within = place[place.index("mcp") : -1]
+    return McpToolDefinition if "tools" in within else McpDefinition
 
 
 def _checked(schema: dict[str, Any], where: str) -> dict[str, Any]:

@@ -85,8 +85,10 @@ def test_several_files_may_be_named_alike_to_a_function(here: Path) -> None:
 @pytest.mark.parametrize(
     ("fields", "said"),
     [
-        ({"run": ["x"], "descripton": "y"}, "descripton: Extra inputs are not permitted | did you"),
-        ({"run": ["x"], "zzz": 1}, "zzz: Extra inputs are not permitted | a tool has: name, "),
+        ({"run": ["x"], "descripton": "y"}, "descripton: there is no such key | did you mean desc"),
+        ({"run": ["x"], "zzz": 1}, "zzz: there is no such key | the keys are: name, "),
+        ({"mcp": {"comand": ["x"]}}, "mcp.comand: there is no such key | did you mean command?"),
+        ({"mcp": {"tools": [{"nme": "x"}]}}, "nme: there is no such key | did you mean name?"),
         ({"run": "x"}, "run: Input should be a valid list"),
         ({"run": []}, "run: List should have at least 1 item"),
         ({"run": ["x", 1]}, "run.1: Input should be a valid string"),
@@ -133,7 +135,7 @@ def test_what_is_wrong_in_a_file_is_told_with_its_place(here: Path) -> None:
     Path("bad.yaml").write_text("name: t\nrun: [a\nb: c\n")
     assert refusal("bad.yaml").startswith(f"{here}/bad.yaml:3: not YAML: ")
     Path("wrong.yaml").write_text("- run: [x]\n- runn: [y]\n")
-    assert refusal("wrong.yaml").startswith(f"{here}/wrong.yaml: runn: Extra inputs")
+    assert refusal("wrong.yaml").startswith(f"{here}/wrong.yaml: runn: there is no such key")
 
 
 @pytest.mark.parametrize("source", ["nothing.yaml", ".", "a\0b", "no tool at all"])
