@@ -218,6 +218,8 @@ def usage(metrics: Totals) -> str:
     """Return what something used, for people."""
     about = "about " if metrics["estimated"] else ""
     cost = "cost unknown" if metrics["cost"] is None else f"${metrics['cost']:.6f}"
+    if metrics["cost"] is not None and metrics["cost_unknown"]:
+        cost += f" and {metrics['cost_unknown']} requests of unknown price"
     return (
         f"{about}{metrics['input_tokens']} tokens in, {metrics['output_tokens']} out, {cost}, "
         f"{metrics['duration']:.1f} s"

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Clew
+from tests.provider import Provider
 
 COUNTS = ("input_tokens", "output_tokens", "total_tokens", "requests")
 
@@ -116,3 +117,11 @@ def test_a_bad_line_is_named_and_not_counted(clew: Clew, model: str) -> None:
     result = clew("metrics", "-s", "s", "--json")
     assert result.json["runs"] == 1
     assert "s.jsonl:1: skipped" in result.err
+
+
+def test_usage_of_a_run_whose_second_attempt_has_no_known_price_says_so(
+    clew: Clew, provider: Provider
+) -> None:
+    provider.answer(status=503)
+    result = clew("run", "-m", "openai/test-model", "--usage", "--retries", "1", "hi")
+    assert "$0.000000 and 1 requests of unknown price, " in result.err
