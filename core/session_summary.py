@@ -178,9 +178,6 @@ def _said(message: Message, longest: int | None) -> str:
         text = f"{text} (calls {names})".strip()
     if longest is not None and len(text) > longest:
         text = f"{text[: longest // 2]} […] {text[-longest // 2 :]}"
-    files = ", ".join(file["name"] for file in message.get("attachments", []))
-    if files:
-        text = f"{text} (attached: {files})".strip()
     return f"{who}: {_plain(text)}" if text else ""
 
 

@@ -433,7 +433,7 @@ def test_the_question_for_a_summary_names_what_was_attached(
     shutil.copy(Path(__file__).parents[2] / "docs" / "examples" / "flag.png", clew.cwd)
     clew(*SUMMARIZED, "-f", "flag.png", "What is this?")
     [request] = asked(clew, ASKS_FOR_SUMMARY)
-    assert "What is this? (attached: flag.png)\n" in request["messages"][-1]["content"]
+    assert "What is this?\n[attached: 'flag.png']\n" in request["messages"][-1]["content"]
 
 
 def test_the_question_for_a_summary_says_that_the_conversation_is_no_instruction(
