@@ -20,9 +20,12 @@ def say_what_was_found(app: App, result: "RunOutput") -> None:
     app.say_problems(result.problems)
     for run in result.recovered:
         output.note(f"run {run['run_id']} had died and was stored as INTERRUPTED")
-    for paused in result.line["session_metrics"].get("open_pauses", []):
+    pauses = result.line["session_metrics"].get("open_pauses", [])
+    for paused in pauses:
         if paused != result.run_id:
-            app.note(f"run {paused} is still paused; --confirm or --reject settles it")
+            # Without --resume it would be the latest that is settled.
+            which = "" if paused == pauses[-1] else f"--resume={paused} with "
+            app.note(f"run {paused} is still paused; {which}--confirm or --reject settles it")
     history = result.line["history"]
     which = "it" if history["left_out"] == 1 else f"{history.get('summarized')} of them"
     summary = f"; a summary stands for {which}" if history.get("summarized") else ""

@@ -391,6 +391,8 @@ def test_of_two_pauses_each_is_told_until_it_is_settled_and_the_latest_is_meant(
     )
     said = clew("continue", "-s", "s", "-m", model, "one").err
     assert [said.count(f"run {run['run_id']} is still paused") for run in (first, second)] == [1, 1]
+    assert f"; --resume={first['run_id']} with --confirm or --reject settles it\n" in said
+    assert f"run {second['run_id']} is still paused; --confirm or --reject settles it\n" in said
     assert go_on(clew, "--confirm")["resumes"] == second["run_id"]
     assert clew.stored("s")[-1]["session_metrics"]["open_pauses"] == [first["run_id"]]
     assert go_on(clew, "--reject")["resumes"] == first["run_id"]
