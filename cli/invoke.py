@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from clew.core.events import Listener
     from clew.core.history import HistoryPolicy
     from clew.core.invocation import Invocation
+    from clew.core.limits import Limits
     from clew.core.session import StateChange
     from clew.core.store import Waiting
 
@@ -54,7 +55,7 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
     live = _live(app, options, agent)
     last = LastKept(live)
     listener = last if agent.tends else live
-    files = [_attachment(path, live) for path in options["files"]]
+    files = [_attachment(path, live, agent.limits) for path in options["files"]]
     how = _invocation(app, target, options, listener, built, policy, files)
     if options["dry_run"]:
         return _preview(agent, prompt, how, options)
@@ -81,13 +82,13 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
     return code
 
 
-def _attachment(path: str, live: TextLive | JsonLive) -> "Attachment":
+def _attachment(path: str, live: TextLive | JsonLive, limits: "Limits") -> "Attachment":
     from clew.core.attachments import from_bytes, load
 
     if path == "-":
         return from_bytes(read_stdin(), "-")  # somebody may be typing it: nothing is drawn
     with live.meanwhile("attachments"):
-        return load(path)
+        return load(path, limits.seconds)
 
 
 def _what_comes_first(agent: "Agent") -> str:

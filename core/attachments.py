@@ -40,15 +40,18 @@ class File:
     content: bytes | None = field(default=None, repr=False)
     name: str | None = None
 
-    def load(self) -> Attachment:
-        """Return it as it is now; raise UsageError if it cannot be had, or cannot be sent."""
+    def load(self, seconds: float | None = None) -> Attachment:
+        """Return it as it is now; raise UsageError if it cannot be had, or cannot be sent.
+
+        `seconds` is how long a URL may take; LimitReached tells that it took longer.
+        """
         given = [each for each in (self.path, self.url, self.content) if each is not None]
         if len(given) != 1:
             raise UsageError("an attachment is a path, a URL or its content: exactly one of them")
         if self.url is not None:
             from .fetching import fetch
 
-            name, raw = fetch(self.url, media.MOST_BYTES)
+            name, raw = fetch(self.url, media.MOST_BYTES, seconds)
         elif self.path is not None:
             path = os.fspath(self.path)
             name, raw = os.path.basename(path), _read(path)
@@ -61,17 +64,20 @@ Source = str | os.PathLike[str] | File | Attachment
 """What can be attached: a path or a URL, or one of the objects that hold such a file."""
 
 
-def load(source: Source) -> Attachment:
-    """Return what is to be attached; raise UsageError if it cannot be had, or cannot be sent."""
+def load(source: Source, seconds: float | None = None) -> Attachment:
+    """Return what is to be attached; raise UsageError if it cannot be had, or cannot be sent.
+
+    `seconds` is how long a URL may take; LimitReached tells that it took longer.
+    """
     if isinstance(source, Attachment):
         return source
     if isinstance(source, File):
-        return source.load()
+        return source.load(seconds)
     if isinstance(source, str) and "://" in source:
         from .fetching import is_url
 
         if is_url(source) or not os.path.exists(source):
-            return File(url=source).load()
+            return File(url=source).load(seconds)
     return File(path=source).load()
 
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, quote, unquote, urlsplit, urlunsplit
 
 from .deadline import TimeIsUp, within
-from .errors import UsageError
+from .errors import LimitReached, UsageError
 from .text import storable
 from .version import VERSION
 
@@ -29,11 +29,12 @@ def is_url(source: str) -> bool:
     return scheme.lower() in _SCHEMES and bool(colon and rest)
 
 
-def fetch(url: str, most: int, seconds: float = SECONDS) -> tuple[str, bytes]:
+def fetch(url: str, most: int, seconds: float | None = None) -> tuple[str, bytes]:
     """Return a name for what stands behind a URL, and its content, of at most `most` bytes.
 
     A user and password in the URL are sent to its host, and stand in no message and no name.
-    Raises UsageError, with the reason, for a URL that nothing can be fetched from.
+    Raises UsageError, with the reason, for a URL that nothing can be fetched from; LimitReached if
+    it takes longer than the run's own `seconds`, and these are fewer than SECONDS.
     """
     try:
         parts = urlsplit(storable(url))
@@ -42,10 +43,17 @@ def fetch(url: str, most: int, seconds: float = SECONDS) -> tuple[str, bytes]:
             raise UsageError(f"cannot fetch {shown!r}: it is no http or https URL")
     except ValueError as error:
         raise UsageError(f"cannot fetch a URL: {error}") from None
+    most_seconds = SECONDS if seconds is None else min(seconds, SECONDS)
     try:
-        raw = within(seconds, lambda going: _read(parts, most, seconds, going), lambda _: None)
+        raw = within(
+            most_seconds, lambda going: _read(parts, most, most_seconds, going), lambda _: None
+        )
     except TimeIsUp:
-        raise UsageError(f"cannot fetch {shown!r}: it took longer than {seconds:g} s") from None
+        if most_seconds < SECONDS:
+            raise LimitReached(
+                f"the run's time was up while {shown!r} was fetched", hint="--timeout sets it"
+            ) from None
+        raise UsageError(f"cannot fetch {shown!r}: it took longer than {SECONDS:g} s") from None
     except _Failure as failure:
         raise UsageError(f"cannot fetch {shown!r}: {failure}") from None
     return unquote(parts.path.rpartition("/")[2]) or str(parts.hostname), raw

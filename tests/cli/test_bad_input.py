@@ -136,9 +136,9 @@ def test_a_cost_limit_with_an_unknown_price_is_exit_78_before_the_call(clew: Cle
 
 
 def unreadable(folder: Path) -> dict[str, str]:
-    (folder / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\xff")
+    (folder / "data.bin").write_bytes(b"\x7fELF\0\xff")
     (folder / "latin.txt").write_bytes(b"caf\xe9")
-    return {"missing": "nothing.txt", "folder": ".", "binary": "image.png", "latin": "latin.txt"}
+    return {"missing": "nothing.txt", "folder": ".", "binary": "data.bin", "latin": "latin.txt"}
 
 
 @pytest.mark.parametrize("kind", ["missing", "folder", "binary", "latin"])

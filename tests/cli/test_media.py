@@ -364,6 +364,21 @@ def test_a_fetch_can_be_stopped(files: Clew, model: str, pages: Pages) -> None:
     assert not files.session_file("s").exists()
 
 
+def test_a_fetch_takes_no_longer_than_its_run_may(files: Clew, model: str, pages: Pages) -> None:
+    over = threading.Event()
+
+    def hang(_: object) -> None:
+        over.wait(60)
+
+    url = pages.answer("/dot.png", hang)
+    try:
+        done = files("run", "-m", model, "-s", "s", "--timeout", "0.5", "-f", url, "one", code=5)
+    finally:
+        over.set()
+    assert done.err.startswith("clew: the run's time was up while ")
+    assert not files.session_file("s").exists()
+
+
 def test_a_turn_with_an_image_can_be_replayed(files: Clew, model: str) -> None:
     files("run", "-m", model, "-s", "s", "-f", "dot.png", "one")
     assert files("run", "-q", "-m", "replay:s", "one").out == "answer one\n"

@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler
 
 import pytest
 
+from clew.core import fetching
 from clew.core.errors import UsageError
 from clew.core.fetching import fetch
 from tests.attached import PNG, Pages
@@ -20,9 +21,9 @@ def pages() -> Iterator[Pages]:
         yield server
 
 
-def refusal(url: str, seconds: float = 30.0) -> str:
+def refusal(url: str) -> str:
     with pytest.raises(UsageError) as caught:
-        fetch(url, MOST, seconds)
+        fetch(url, MOST)
     assert caught.value.exit_code == 2
     assert "\n" not in caught.value.message
     return caught.value.message
@@ -85,8 +86,11 @@ def test_half_a_file_is_no_file(pages: Pages) -> None:
     assert refusal(pages.page("/a", PNG, promised=len(PNG) + 1)).endswith("broke off")
 
 
-def test_an_answer_that_comes_letter_by_letter_without_end_is_given_up(pages: Pages) -> None:
+def test_an_answer_that_comes_letter_by_letter_without_end_is_given_up(
+    pages: Pages, monkeypatch: pytest.MonkeyPatch
+) -> None:
     over = threading.Event()
+    monkeypatch.setattr(fetching, "SECONDS", 0.5)
 
     def drip(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(b"HTTP/1.1 200 OK\r\nX: ")
@@ -94,7 +98,7 @@ def test_an_answer_that_comes_letter_by_letter_without_end_is_given_up(pages: Pa
             handler.wfile.write(b"x")
 
     try:
-        assert refusal(pages.answer("/a", drip), 0.5).endswith("it took longer than 0.5 s")
+        assert refusal(pages.answer("/a", drip)).endswith("it took longer than 0.5 s")
     finally:
         over.set()
 
