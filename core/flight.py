@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from .errors import ClewError
 from .lines import Line, Requirement, RunLine, SessionLine, ToolRecord
-from .messages import Message, ToolCall, assistant, open_calls, tool_result
+from .messages import Message, ToolCall, assistant, in_call_order, open_calls, tool_result
 from .session import Draft, StateChange
 from .tools import ToolError, arguments_of
 from .usage import Call, estimate_tokens, run_metrics
@@ -117,7 +117,8 @@ class _Died:
         metrics = run_metrics(calls, sum(call["duration"] for call in calls), None)
         line = self._intent.copy()
         line["content"] = content
-        line["messages"] = [*self._messages, *([assistant(content)] if content else [])]
+        said = [*self._messages, *([assistant(content)] if content else [])]
+        line["messages"] = in_call_order(said)
         line["tools"] = self._tools
         line["requirements"] = self._requirements
         line["state_patch"] = self._patch

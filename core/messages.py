@@ -77,3 +77,24 @@ def open_calls(messages: Iterable[Message]) -> list[ToolCall]:
         wanted |= {call["id"]: call for call in message.get("tool_calls", [])}
         wanted.pop(message.get("tool_call_id", ""), None)
     return list(wanted.values())
+
+
+def in_call_order(messages: Iterable[Message]) -> list[Message]:
+    """Return the messages with the results of each answer in the order of its calls.
+
+    A call that waited for somebody has its result after those that did not.
+    """
+    ordered: list[Message] = []
+    places: dict[str, int] = {}
+    results = 0
+    for message in messages:
+        ordered.append(message)
+        if message["role"] != "tool":
+            places = {call["id"]: n for n, call in enumerate(message.get("tool_calls", []))}
+            results = 0
+            continue
+        results += 1
+        ordered[-results:] = sorted(
+            ordered[-results:], key=lambda each: places.get(each.get("tool_call_id", ""), 0)
+        )
+    return ordered

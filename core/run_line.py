@@ -8,7 +8,7 @@ from .clock import now
 from .errors import ClewError
 from .flight import interruption, without_details
 from .lines import RunLine, Status
-from .messages import assistant
+from .messages import assistant, in_call_order
 from .order import Order, Plan
 from .session import Draft, seal
 from .store import SessionLog
@@ -115,7 +115,7 @@ def final_line(intent: RunLine, turns: Turns, outcome: Outcome) -> RunLine:
     line["data"] = outcome.data
     line["finish_reason"] = reply.finish_reason if reply else None
     line["resolved_model"] = reply.resolved_model if reply else None
-    line["messages"] = [*intent["messages"], *turns.said, *broken_off]
+    line["messages"] = in_call_order([*intent["messages"], *turns.said, *broken_off])
     line["tools"] = turns.tools
     line["requirements"] = turns.requirements
     line["metrics"] = metrics

@@ -65,9 +65,7 @@ def _still_open(chain: Chain) -> dict[str, Requirement]:
     if tip is first or tip["status"] != "PAUSED":
         return waiting if tip is first else {}
     # A model may give a new call the id of one that has its result by now.
-    said = sum(message["role"] != "system" for message in first["messages"])
-    since = [message for message in tip["messages"] if message["role"] != "system"][said:]
-    answered = {message.get("tool_call_id") for message in since}
+    answered = {message.get("tool_call_id") for message in tip["messages"]}
     return {call: one for call, one in waiting.items() if call not in answered}
 
 

@@ -15,7 +15,7 @@ from .events import Announcer, EventName
 from .exchange import Exchange
 from .flight import unended
 from .lines import Requirement, State, ToolRecord
-from .messages import Message, ToolCall, assistant, open_calls, tool_result
+from .messages import Message, ToolCall, assistant, in_call_order, open_calls, tool_result
 from .model import ModelReply, ModelRequest
 from .run_state import RunState
 from .session import StateChange
@@ -87,7 +87,7 @@ class Turns:
         repair: Message | None = None
         while not calls or self._answer(calls):
             self._take_turn()
-            messages = [*request.messages, *self.said]
+            messages = in_call_order([*request.messages, *self.said])
             kind: CallKind = "repair" if repair else "model"
             hold = bool(self.repairs.left)
             reply = self.exchange.ask(replace(request, messages=messages), kind, hold=hold)

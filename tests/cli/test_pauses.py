@@ -382,6 +382,23 @@ def test_a_new_prompt_leaves_the_pause_open_and_says_so(confirmed: Clew, model: 
     assert confirmed("sessions", "list", "--json").json["waiting"] is False
 
 
+def test_a_call_that_waited_has_its_result_where_it_was_called(clew: Clew) -> None:
+    asks, plain = (
+        tool(clew, requires_confirmation=True),
+        tool(clew, name="look", script="echo seen"),
+    )
+    model = plays(clew, [call("c1", to="a"), call("c2", "look", to="b"), call("c3", to="c")])
+    paused = clew(*GO, "-m", model, "-t", asks, "-t", plain, "--json", code=6).json
+    assert [each["tool_call_id"] for each in paused["messages"] if each["role"] == "tool"] == ["c2"]
+    go_on(clew, "--confirm=c3", code=6)
+    line = go_on(clew, "--confirm=c1")
+    sent_then = clew("history", "-s", "s", f"--as-sent={line['run_id']}", "--json").lines
+    for messages in (line["messages"], sent_then):
+        told = [each["tool_call_id"] for each in messages if each["role"] == "tool"]
+        assert told == ["c1", "c2", "c3"]
+    clew("sessions", "verify", "-s", "s")
+
+
 def test_of_two_pauses_each_is_told_until_it_is_settled_and_the_latest_is_meant(
     clew: Clew, model: str
 ) -> None:
