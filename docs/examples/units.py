@@ -1,5 +1,6 @@
 """An MCP server, written with the SDK: two tools, and no word about clew."""
 
+import sys
 from pathlib import Path
 
 from mcp.server.mcpserver import MCPServer
@@ -22,4 +23,7 @@ def remember(text: str) -> str:
 
 
 if __name__ == "__main__":
-    server.run()
+    if len(sys.argv) > 1:
+        server.run("streamable-http", port=int(sys.argv[1]))
+    else:
+        server.run()
