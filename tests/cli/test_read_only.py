@@ -122,6 +122,8 @@ def test_a_session_that_may_not_be_read_is_told_and_does_not_hide_the_others(
         clew("run", "-m", model, "-s", session, "one")
     clew.session_file("a").write_bytes(b"no line\n" + clew.session_file("a").read_bytes())
     clew.session_file("b").chmod(0)
+    later = clew.session_file("a").stat().st_mtime_ns + 1
+    os.utime(clew.session_file("b"), ns=(later, later))  # the one used last comes first
     code = 65 if "verify" in command else 74
     result = clew.shell(f"setpriv {WAYS['its owner']} {CLEW} sessions {command}", code=code)
     assert "b.jsonl: Permission denied" in result.err

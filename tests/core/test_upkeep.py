@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from pathlib import Path
 from typing import Any, cast
 
 import pytest
@@ -64,6 +65,13 @@ def test_a_summary_never_takes_the_place_of_a_newer_one(log: SessionLog) -> None
     assert (newer["summary"], older["summary"]) == ("Newer.", None)
     assert older["session_metrics"]["summary_seq"] == newer["seq"]
     assert older["session_metrics"]["requests"] == newer["session_metrics"]["requests"] + 1
+
+
+def test_a_session_that_is_taken_away_meanwhile_is_not_brought_back(tmp_path: Any) -> None:
+    log = JsonlStore(str(tmp_path / "home")).session("s", "default")
+    add_run(log, "r1")
+    assert summarize(log, Job(Scripted(first=Path(log.location).unlink))) is None
+    assert not log.exists()
 
 
 def test_two_that_want_a_summary_at_once_ask_for_one(log: SessionLog) -> None:
