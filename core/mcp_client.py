@@ -153,6 +153,9 @@ class Connection:
         task, leaving = asyncio.current_task(), asyncio.Event()
         assert task is not None
         self._loop = asyncio.get_running_loop()
+        # How a connection ends is told by `_down`; asyncio would print what a pipe that breaks in
+        # the wrong moment makes one of its callbacks raise.
+        self._loop.set_exception_handler(lambda _loop, _context: None)
 
         def wake() -> None:
             leaving.set()

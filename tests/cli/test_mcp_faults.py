@@ -33,6 +33,32 @@ BAD_START = [
 ]
 
 
+BREAKING = """
+import asyncio, sys
+from contextlib import asynccontextmanager
+from clew.core.mcp_process import ServerProcess
+
+streams = ServerProcess.streams
+
+@asynccontextmanager
+async def breaking(self):
+    asyncio.get_running_loop().call_soon(lambda: 1 / 0)
+    async with streams(self) as both:
+        yield both
+
+ServerProcess.streams = breaking
+from clew.cli.main import main
+sys.exit(main(["tools", "list", "-t", sys.argv[1]]))
+"""
+
+
+def test_what_breaks_in_a_connection_is_printed_by_nobody_else(clew: Clew) -> None:
+    (clew.cwd / "breaking.py").write_text(BREAKING)
+    result = clew.shell(f"python breaking.py {shlex.quote(served())}")
+    assert result.err == ""
+    assert result.out.startswith("add ")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("argv", "mcp", "told"), BAD_START, ids=[" ".join(each[0]) for each in BAD_START]
