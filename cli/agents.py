@@ -105,7 +105,7 @@ def _fields(agent: "Agent") -> dict[str, Any]:
         "system": agent.system,
         "instructions": agent.instructions,
         "tools": [
-            *(_tool(tool) for tool in agent.offered),
+            *(_tool(tool) for tool in agent.offers()),
             *({"mcp": server.place} for server in agent.servers),
         ],
         "tool_call_limit": agent.tool_call_limit,

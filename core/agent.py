@@ -239,13 +239,8 @@ class Agent:
         initial: State = storable_value(self.session_state, "session_state")
         return initial
 
-    @property
-    def offered(self) -> tuple[Tool, ...]:
-        """The tools that its runs may call, beside those of its servers."""
-        return self.offers()
-
     def offers(self, log: SessionLog | None = None, store: Store | None = None) -> tuple[Tool, ...]:
-        """Return the tools that a run of this session may call."""
+        """Return the tools that a run of this session may call, beside those of its servers."""
         from .agentic_state import UpdateSessionState
 
         own = [UpdateSessionState()] if self.enable_agentic_state else []

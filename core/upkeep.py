@@ -33,7 +33,7 @@ from .session_summary import (
 )
 from .store import Flight, SessionLog, Store
 from .text import storable
-from .usage import CallKind, Totals, run_metrics
+from .usage import CallKind, RunMetrics, Totals, run_metrics
 
 _ANSWER_SHARE = 32
 _LONGEST_ANSWER = 2048
@@ -50,8 +50,7 @@ class Job:
     """How a model is asked about a session.
 
     `by` is the run after which it is asked, `limits` what it may use, `budget` what the session
-    may. `shield` holds back whatever
-    could stop the process while a line is written.
+    may. `shield` holds back whatever could stop the process while a line is written.
     """
 
     model: Model
@@ -164,20 +163,28 @@ class _Asked:
         """Return the own fields of a line without a result."""
         error = self.stop if isinstance(self.stop, ClewError | None) else _stopped()
         exchange = self.exchange
-        return {
-            "name": None,
-            "summary": None,
-            "covers": None,
-            "by": intent["by"],
-            "job_id": intent["job_id"],
-            "error": error.record() if error else None,
-            "metrics": run_metrics(exchange.calls, exchange.seconds, exchange.first_token),
-        }
+        metrics = run_metrics(exchange.calls, exchange.seconds, exchange.first_token)
+        return _without_result(intent["by"], intent["job_id"], error, metrics)
 
     def raise_again(self) -> None:
         """Raise what stopped it, if anything did."""
         if self.stop is not None:
             raise self.stop
+
+
+def _without_result(
+    by: str | None, job_id: str, error: ClewError | None, metrics: RunMetrics
+) -> dict[str, Any]:
+    """Return the own fields of a line of which nothing came; their order is the format's."""
+    return {
+        "name": None,
+        "summary": None,
+        "covers": None,
+        "by": by,
+        "job_id": job_id,
+        "error": error.record() if error else None,
+        "metrics": metrics,
+    }
 
 
 def _due(log: SessionLog, job: Job, above: int) -> Material | None:
@@ -189,15 +196,7 @@ def _due(log: SessionLog, job: Job, above: int) -> Material | None:
 def _recorded(log: SessionLog, job: Job) -> Iterator[tuple[Flight, SessionLine]]:
     """Record that a model is asked; give the record, and the line if nothing ever comes."""
     refuse_unpriced([job.model], job.limits, job.budget)
-    fields = {
-        "name": None,
-        "summary": None,
-        "covers": None,
-        "by": job.by,
-        "job_id": new_id(),
-        "error": interruption().record(),
-        "metrics": run_metrics([], 0.0, None),
-    }
+    fields = _without_result(job.by, new_id(), interruption(), run_metrics([], 0.0, None))
     who = {"session_id": log.session_id, "user_id": log.user_id}
     line = seal(Draft("session", fields), tip_after(log.last()), created_at=now(), **who)
     line["seq"] = None

@@ -123,7 +123,7 @@ def test_files_that_a_definition_names_are_beside_it(write: Write, tmp_path: Pat
     (tmp_path / "count.yaml").write_text("{run: [wc]}")
     (tmp_path / "answer.json").write_text('{"type": "object"}')
     agent = load_file(write("tools: [count.yaml]\noutput_schema: '@answer.json'"))
-    assert [tool.spec.name for tool in agent.offered] == ["wc"]
+    assert [tool.spec.name for tool in agent.offers()] == ["wc"]
     assert agent.output_schema == {"type": "object"}
 
 
