@@ -51,9 +51,22 @@ def start(
 
 def _look_for(program: str, path: str | None) -> None:
     """Raise OSError for a program that is none: the gate would not tell it so clearly."""
-    if shutil.which(program, path=path) is None:
+    found = shutil.which(program, path=path)
+    if found is None or not os.path.isfile(found):
         code = errno.EACCES if "/" in program and os.path.exists(program) else errno.ENOENT
         raise OSError(code, os.strerror(code))
+    if _is_bare_text(found):
+        raise OSError(errno.ENOEXEC, "it is a text without a line #! that says what runs it")
+
+
+def _is_bare_text(program: str) -> bool:
+    """Tell whether the system would refuse this file; the gate, a shell, would run it itself."""
+    try:
+        with open(program, "rb") as file:
+            begins = file.read(_CHUNK)
+    except OSError:  # a program need not be readable
+        return False
+    return not begins.startswith(b"#!") and b"\0" not in begins
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """A tool that is a command: JSON on its standard input, its standard output the result.
 
-No shell is ever involved. The command runs where clew was called.
+No shell reads any word of the command, which runs where clew was called.
 """
 
 import json

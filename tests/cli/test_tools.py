@@ -84,6 +84,23 @@ def test_a_file_that_is_no_program_is_an_error_of_the_call(clew: Clew) -> None:
     assert (told, failed) == ("cannot run './data': Permission denied", True)
 
 
+@pytest.mark.parametrize("text", ["echo ran", ""])
+def test_a_text_that_does_not_say_what_runs_it_is_an_error_and_never_a_script_of_a_shell(
+    clew: Clew, text: str
+) -> None:
+    (clew.cwd / "script").write_text(text)
+    (clew.cwd / "script").chmod(0o755)
+    told, failed = outcome(clew, command("./script"))
+    reason = "it is a text without a line #! that says what runs it"
+    assert (told, failed) == (f"cannot run './script': {reason}", True)
+
+
+def test_a_text_that_says_what_runs_it_is_run(clew: Clew) -> None:
+    (clew.cwd / "script").write_text("#!/bin/sh\necho ran")
+    (clew.cwd / "script").chmod(0o755)
+    assert outcome(clew, command("./script")) == ("ran", False)
+
+
 @needs_proc
 def test_a_time_out_ends_the_command_and_all_that_it_started(clew: Clew) -> None:
     text = "sleep 1000 & echo $! > child; echo $$ > own; wait"
