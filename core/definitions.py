@@ -20,8 +20,9 @@ from pydantic import (
 from .agent import Agent
 from .answer_schema import checked_schema, parse_schema
 from .definition_file import DefinitionFile, read_file
+from .definition_parts import CONFIG, Count
 from .errors import ClewError, NotFoundError, UsageError
-from .limit_definitions import CONFIG, BudgetDefinition, Count, LimitsDefinition
+from .limit_definitions import BudgetDefinition, LimitsDefinition
 from .loading import NAME, load_object
 from .model_options import checked
 from .state import storable_value, without_nulls

@@ -2,14 +2,12 @@
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import BaseModel, BeforeValidator, Field, WithJsonSchema
 
 from .clock import seconds
+from .definition_parts import CONFIG, Count
 from .errors import UsageError
 from .limits import Budget, Limits
-
-CONFIG = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
-Count = Annotated[int, Field(ge=1)]
 
 
 def _duration(value: Any) -> Any:

@@ -2,20 +2,18 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag
+from pydantic import BaseModel, Discriminator, Field, Tag
 
+from .definition_parts import CONFIG, Text
 from .mcp_server import START_SECONDS, McpServer, McpTool
-
-_CONFIG = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
-_Text = Annotated[str, Field(min_length=1)]
 
 
 class McpToolDefinition(BaseModel):
     """A tool of a server, and what a call of it needs."""
 
-    model_config = _CONFIG
+    model_config = CONFIG
 
-    name: _Text
+    name: Text
     """What the server calls it; * stands for all that are not named."""
     requires_confirmation: bool = False
     """Whether somebody has to say yes before each call."""
@@ -28,7 +26,7 @@ def _kind(value: object) -> str:
 
 
 _Entry = Annotated[
-    Annotated[_Text, Tag("text")] | Annotated[McpToolDefinition, Tag("other")],
+    Annotated[Text, Tag("text")] | Annotated[McpToolDefinition, Tag("other")],
     Discriminator(_kind),
 ]
 
@@ -36,11 +34,11 @@ _Entry = Annotated[
 class McpDefinition(BaseModel):
     """A server of tools that speaks MCP: a command to start, or a URL."""
 
-    model_config = _CONFIG
+    model_config = CONFIG
 
     command: Annotated[list[str], Field(min_length=1)] | None = None
     """A command and its arguments, run without a shell; it speaks MCP on its standard streams."""
-    url: _Text | None = None
+    url: Text | None = None
     """Where a server is that speaks MCP over HTTP."""
     env: dict[str, str] = {}
     """Variables for the command."""

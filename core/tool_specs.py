@@ -8,11 +8,12 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
 from . import loading
 from .answer_schema import checked_schema
 from .command_tool import DEFAULT_SECONDS, CommandTool
+from .definition_parts import CONFIG
 from .errors import UsageError
 from .mcp_definition import McpDefinition, McpToolDefinition
 from .mcp_server import CALL_SECONDS
@@ -26,7 +27,7 @@ class ToolDefinition(BaseModel):
     """A tool: a command (`run`), a Python function (`python`), one that runs elsewhere; or all the
     tools of a server (`mcp`)."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, use_attribute_docstrings=True)
+    model_config = CONFIG
 
     name: str | None = None
     """What the model calls it; otherwise the command's or the function's name. Of a server, what
