@@ -9,8 +9,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from clew.core.events import Event
-from clew.core.ids import shorten
 from clew.core.lines import RunLine, ToolRecord
+from clew.core.text import shorten
 from clew.core.usage import Totals
 
 from . import output

@@ -52,13 +52,13 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _limit(text: str) -> int | None:
-    from clew.core import ids
     from clew.core.errors import UsageError
+    from clew.core.text import shorten
 
     if text == "all":
         return None
     if not text.isdecimal() or len(text) > _LONGEST_COUNT:
-        raise UsageError(f"{ids.shorten(text)!r} is not a number, nor all")
+        raise UsageError(f"{shorten(text)!r} is not a number, nor all")
     return int(text)
 
 

@@ -6,8 +6,8 @@ from typing import Any, cast
 import click
 
 from clew.core.errors import NotFoundError, UsageError
-from clew.core.ids import shorten
 from clew.core.lines import Line, RunLine, StateLine
+from clew.core.text import shorten
 
 from . import output
 from .app import App

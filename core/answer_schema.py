@@ -10,12 +10,14 @@ from typing import Any
 from .errors import SchemaMismatch, UsageError
 from .loading import load_object
 from .state import parse_json, parse_object, storable_value
+from .text import without_middle
 
 _TYPES = {"str": "string", "int": "integer", "float": "number", "bool": "boolean"}
 _FIELD = re.compile(r"([A-Za-z_][A-Za-z0-9_]*)(?:\s+([a-z]+))?(?:\s*:\s*(.+))?")
 _CLASS = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _MOST_MISFITS = 5
 _LONGEST_REASON = 300
+"""In characters: it may quote all of an answer."""
 _FENCED = re.compile(r"```(?:json)?\s*\n(.*?)\n?```", re.DOTALL)
 
 
@@ -177,10 +179,7 @@ def _misfits(data: Any, schema: dict[str, Any], complaint: str) -> list[str]:
         found = list(islice(validator.iter_errors(data), _MOST_MISFITS))
     except (RecursionError, Unresolvable) as error:
         raise _Unusable(f"the schema cannot be applied: {error}") from None
-    return [f"{complaint} at {each.json_path}: {_short(each.message)}" for each in found]
-
-
-def _short(reason: str) -> str:
-    """Return a reason that may quote all of an answer as one that can be read."""
-    half = _LONGEST_REASON // 2
-    return reason if len(reason) <= _LONGEST_REASON else f"{reason[:half]} … {reason[-half:]}"
+    return [
+        f"{complaint} at {each.json_path}: {without_middle(each.message, _LONGEST_REASON)}"
+        for each in found
+    ]

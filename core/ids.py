@@ -4,6 +4,7 @@ import re
 from hashlib import sha256
 
 from .errors import UsageError
+from .text import shorten
 
 _SESSION = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -80,8 +81,3 @@ def user_folder(user: str) -> str:
 def digest(text: str) -> str:
     """Return a file name that stands for any text."""
     return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:40]
-
-
-def shorten(text: str, width: int = 60) -> str:
-    """Return `text` cut to `width` characters, for messages."""
-    return text if len(text) <= width else f"{text[: width - 1]}…"

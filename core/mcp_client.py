@@ -23,7 +23,7 @@ from pydantic import ValidationError
 from .errors import ToolServerDown
 from .mcp_process import LONGEST_MESSAGE, Heard, ServerProcess
 from .mcp_result import as_text
-from .text import redact, shortened, showable, storable
+from .text import capped, redact, showable, storable
 from .tools import LONGEST_RESULT, ToolError
 from .version import VERSION
 
@@ -101,7 +101,7 @@ class Connection:
             raise
         except (Exception, CancelledError) as error:
             raise ToolError(self._why_it_failed(error)) from None
-        text = shortened(storable(as_text(result)), LONGEST_RESULT)
+        text = capped(storable(as_text(result)), LONGEST_RESULT)
         if result.is_error:
             raise ToolError(text or "the tool failed, and did not say why")
         return text

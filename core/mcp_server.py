@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from .answer_schema import checked_schema
 from .errors import ConfigError, ToolServerDown, UsageError
 from .state import storable_value
-from .text import storable
+from .text import shorten, storable
 from .tools import RunContext, Tool, ToolSpec
 
 if TYPE_CHECKING:
@@ -72,8 +72,7 @@ class McpServer:
     @property
     def title(self) -> str:
         """What people know it by, in short."""
-        whole = self.place
-        return whole if len(whole) <= _LONGEST_TITLE else f"{whole[:_LONGEST_TITLE]}…"
+        return shorten(self.place, _LONGEST_TITLE)
 
     @property
     def place(self) -> str:

@@ -17,6 +17,7 @@ from .errors import ClewError
 from .lines import Line, RunLine
 from .session import is_turn
 from .store import SessionLog, Store
+from .text import shorten
 from .tools import RunContext, ToolError, ToolSpec
 
 _CHARACTERS = 16_000
@@ -102,7 +103,7 @@ class _Look:
         if log.problems:
             self.say("Lines that are damaged were skipped.")
         if waits:
-            raise ToolError(f"no turn {ids.shorten(str(before))!r} was found to look before")
+            raise ToolError(f"no turn {shorten(str(before))!r} was found to look before")
 
     def say(self, note: str) -> None:
         """Tell the model, once, of what it does not see."""
@@ -236,7 +237,7 @@ class ReadPastSession(_Tool):
             raise ToolError("that is this conversation, not an earlier one")
         store = self._past.store
         if store is None or not ids.is_session_id(wanted):
-            raise ToolError(f"there is no session {ids.shorten(wanted)!r}")
+            raise ToolError(f"there is no session {shorten(wanted)!r}")
         log = store.session(wanted, context.user_id)
         try:
             exists = log.exists()

@@ -12,7 +12,7 @@ from .errors import UsageError
 from .loading import load_object
 from .run_environment import named
 from .stdout_apart import apart
-from .text import shortened, storable
+from .text import capped, storable
 from .tools import LONGEST_RESULT, RunContext, ToolError, ToolSpec
 
 _CONTEXT = "run_context"
@@ -66,7 +66,7 @@ class PythonTool:
         context.session_state = own.session_state
         if failure:
             raise ToolError(f"{type(failure[0]).__name__}: {failure[0]}") from failure[0]
-        return shortened(storable(outcome[0]), LONGEST_RESULT)
+        return capped(storable(outcome[0]), LONGEST_RESULT)
 
     def stop(self) -> None:
         """Nothing can end a thread; what it still does is not waited for."""

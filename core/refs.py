@@ -4,6 +4,7 @@ from . import ids
 from .clock import new_id
 from .errors import NotFoundError, UsageError
 from .store import SessionLog, Store
+from .text import shorten
 
 _SHORTEST_PREFIX = 4
 
@@ -54,8 +55,8 @@ def _id(ref: str) -> str:
         return ref
     if ref.isprintable() and " " in ref:
         raise UsageError(
-            f"{ids.shorten(ref)!r} is not a session id",
-            hint=f"is it a name? write @{ids.shorten(ref)!r}",
+            f"{shorten(ref)!r} is not a session id",
+            hint=f"is it a name? write @{shorten(ref)!r}",
         )
     return ids.session_id(ref)
 

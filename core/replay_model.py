@@ -9,13 +9,12 @@ from typing import Any, cast
 
 from .answer_repair import asks_again
 from .errors import NotFoundError, ReplayMiss, UsageError
-from .ids import shorten
 from .lines import RunLine
 from .messages import Message, assistant
 from .model import ModelReply, ModelRequest, Price
 from .refs import find
 from .store import Store
-from .text import storable
+from .text import shorten, storable
 from .usage import Usage, no_usage
 
 _Answer = tuple[str, ModelReply]

@@ -9,7 +9,7 @@ from .lines import Covered, RunLine, SessionLine
 from .messages import Message, system, user
 from .session import Tip, is_turn, tip_after
 from .store import SessionLog
-from .text import one_spelling
+from .text import one_spelling, without_middle
 
 ASKS_FOR_SUMMARY = "Provide the summary of the conversation."
 ASKS_FOR_NAME = "Name this conversation in at most five words."
@@ -176,8 +176,8 @@ def _said(message: Message, longest: int | None) -> str:
     names = ", ".join(call["function"]["name"] for call in message.get("tool_calls", []))
     if names:
         text = f"{text} (calls {names})".strip()
-    if longest is not None and len(text) > longest:
-        text = f"{text[: longest // 2]} […] {text[-longest // 2 :]}"
+    if longest is not None:
+        text = without_middle(text, longest)
     return f"{who}: {_plain(text)}" if text else ""
 
 

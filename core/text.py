@@ -47,6 +47,17 @@ def redact(text: str) -> str:
     return text
 
 
+def shorten(text: str, most: int = 60) -> str:
+    """Return text of at most so many characters, for a message: the end gives way."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+def without_middle(text: str, most: int) -> str:
+    """Return text with about so many characters of its own, half of each end."""
+    half = most // 2
+    return text if len(text) <= most else f"{text[:half]} […] {text[-half:]}"
+
+
 def beginning(kept: bytes, total: int) -> str:
     """Return output as text of which `kept` is the beginning: what is missing is said.
 
@@ -60,8 +71,8 @@ def beginning(kept: bytes, total: int) -> str:
     return f"{text}\n[cut: {total - len(kept) + len(begun)} more bytes]"
 
 
-def shortened(text: str, most: int) -> str:
-    """Return text of at most so many bytes: what is missing is said."""
+def capped(text: str, most: int) -> str:
+    """Return text of at most so many bytes, for a model: what is missing is said."""
     data = text.encode("utf-8", "replace")
     return text if len(data) <= most else beginning(data[:most], len(data))
 

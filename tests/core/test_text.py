@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from clew.core.text import is_secret_name, redact, showable, storable
+from clew.core.text import (
+    capped,
+    is_secret_name,
+    redact,
+    shorten,
+    showable,
+    storable,
+    without_middle,
+)
 
 
 @given(st.text(st.characters()))
@@ -70,3 +78,19 @@ def test_a_secret_within_a_longer_one_leaves_no_rest(monkeypatch: pytest.MonkeyP
 def test_a_value_too_short_to_be_a_secret_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MY_API_KEY", "a")
     assert redact("a plain text") == "a plain text"
+
+
+def test_a_text_that_is_not_too_long_stays_whole() -> None:
+    text = "x" * 60
+    assert shorten(text, 60) == capped(text, 60) == without_middle(text, 60) == text
+
+
+@given(st.text(min_size=3), st.integers(2, 20))
+def test_a_shortened_text_is_never_longer_than_was_asked(text: str, most: int) -> None:
+    assert len(shorten(text, most)) <= most
+
+
+def test_the_end_the_bytes_or_the_middle_give_way_and_that_is_said() -> None:
+    assert shorten("abcdefgh", 4) == "abc…"
+    assert capped("abcé" * 2, 4) == "abc\n[cut: 7 more bytes]"
+    assert without_middle("abcdefgh", 4) == "ab […] gh"
