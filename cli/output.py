@@ -3,8 +3,8 @@
 import json
 import os
 import sys
-from collections.abc import Mapping
-from contextlib import nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TextIO
 
 from clew.core.errors import ClewError, StoreError
@@ -96,6 +96,22 @@ def complain(error: ClewError) -> None:
     note(" ".join(error.message.split()))
     if error.hint:
         hint(error.hint)
+
+
+class Unread:
+    """What a command that looks at many sessions could not read: it is told, and the rest done."""
+
+    def __init__(self) -> None:
+        self.exit_code = 0
+
+    @contextmanager
+    def told(self) -> Iterator[None]:
+        """Go on after a StoreError in the block; the first one is how the command ends."""
+        try:
+            yield
+        except StoreError as error:
+            complain(error)
+            self.exit_code = self.exit_code or error.exit_code
 
 
 def flush() -> None:

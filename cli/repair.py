@@ -4,8 +4,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from clew.core.errors import StoreError
-
 from . import output
 from .app import App
 from .options import all_option, json_option, one_session
@@ -41,9 +39,10 @@ def command(
     from clew.stores.repair import repair
     from clew.stores.verify import verify
 
-    mended = left = unread = 0
+    mended = left = 0
+    unread = output.Unread()
     for log in session_files(app, session, user, everything):
-        try:
+        with unread.told():
             done = repair(log)
             if done.moved or done.gaps:
                 mended += 1
@@ -51,11 +50,8 @@ def command(
             for problem in verify(log):
                 left += 1
                 tell(problem, as_json)
-        except StoreError as error:
-            output.complain(error)
-            unread = error.exit_code
     output.note(f"sessions repaired: {mended}, problems left: {left}")
-    return DAMAGED if left else unread
+    return DAMAGED if left else unread.exit_code
 
 
 def _print(session_id: str, done: "Repair", as_json: bool) -> None:

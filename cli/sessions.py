@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from clew.core.errors import ClewError, StoreError
 from clew.core.lines import STATUSES
 
 from . import output
@@ -68,14 +67,14 @@ def list_(
     Example:
       clew sessions list --since 7d --json | jq -r '[.session_id, .first_input] | @tsv'
     """
-    unread: list[ClewError] = []
+    unread = output.Unread()
     wanted = islice(_matching(app, app.user(user), status, since, name, unread), count)
     for summary in wanted:
         if as_json:
             output.record(summary)
         else:
             output.result(output.shown(_row(summary)))
-    return unread[0].exit_code if unread else 0
+    return unread.exit_code
 
 
 def _matching(
@@ -84,25 +83,21 @@ def _matching(
     status: str | None,
     since: str | None,
     name: str | None,
-    unread: list[ClewError],
+    unread: output.Unread,
 ) -> "Iterator[SessionSummary]":
     """Yield what fits; a session that cannot be read is told of, and the others are listed."""
     from clew.core.summary import summarize
 
     for log in app.store.sessions(user):
-        try:
+        with unread.told():
             summary = summarize(app.store, log)
-        except StoreError as error:
-            output.complain(error)
-            unread.append(error)
-            continue
-        app.warn_of_problems(log)
-        if since and (summary["updated_at"] or "") < since:
-            continue
-        if status and summary["status"] != status.upper():
-            continue
-        if name is None or name.lower() in (summary["name"] or "").lower():
-            yield summary
+            app.warn_of_problems(log)
+            if since and (summary["updated_at"] or "") < since:
+                continue
+            if status and summary["status"] != status.upper():
+                continue
+            if name is None or name.lower() in (summary["name"] or "").lower():
+                yield summary
 
 
 def _row(summary: "SessionSummary") -> str:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from clew.core.errors import StoreError, UsageError
+from clew.core.errors import UsageError
 
 from . import output
 from .app import App
@@ -43,18 +43,16 @@ def command(
     """
     from clew.stores.verify import verify
 
-    sessions = problems = unread = 0
+    sessions = problems = 0
+    unread = output.Unread()
     for log in session_files(app, session, user, everything):
         sessions += 1
-        try:
+        with unread.told():
             for problem in verify(log):
                 problems += 1
                 tell(problem, as_json)
-        except StoreError as error:
-            output.complain(error)
-            unread = error.exit_code
     output.note(f"sessions checked: {sessions}, problems found: {problems}")
-    return DAMAGED if problems else unread
+    return DAMAGED if problems else unread.exit_code
 
 
 def tell(problem: "Problem", as_json: bool) -> None:
