@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from clew.core.history import HistoryPolicy
     from clew.core.invocation import Invocation
     from clew.core.limits import Limits
+    from clew.core.lines import State
     from clew.core.session import StateChange
     from clew.core.store import Waiting
 
@@ -47,10 +48,6 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
     if target.serial or target.resume is not None or policy.on:
         refuse_to_wait(target.session_id)
     prompt = _prompt(app, target, options)
-    if not prompt.strip() and target.resume is None and not options["files"]:
-        raise UsageError("there is no prompt", hint='say what to send: clew run "…", or pipe it in')
-    if options["files"].count("-") > 1:
-        raise UsageError("-f - stands twice, and standard input can be read only once")
     agent = built.agent
     live = _live(app, options, agent)
     last = LastKept(live)
@@ -98,13 +95,18 @@ def _what_comes_first(agent: "Agent") -> str:
 
 
 def _prompt(app: App, target: Target, options: RunOptions) -> str:
-    return read_prompt(
+    prompt = read_prompt(
         options["words"],
         may_read=not options["no_stdin"],
         resuming=target.resume is not None,
         stdin_is_file="-" in options["files"],
         note=app.note,
     )
+    if not prompt.strip() and target.resume is None and not options["files"]:
+        raise UsageError("there is no prompt", hint='say what to send: clew run "…", or pipe it in')
+    if options["files"].count("-") > 1:
+        raise UsageError("-f - stands twice, and standard input can be read only once")
+    return prompt
 
 
 def _history(target: Target, options: RunOptions, agent: "Agent") -> "HistoryPolicy":
@@ -135,14 +137,16 @@ def _change(options: RunOptions) -> "StateChange":
     from clew.core.session import StateChange
     from clew.core.state import parse_object
 
-    if options["state"] is not None and options["state_replace"] is not None:
+    def given(text: str, flag: str) -> "State":
+        return parse_object(text_or_file(text, flag), flag)
+
+    merged, whole = options["state"], options["state_replace"]
+    if merged is not None and whole is not None:
         raise UsageError("--state and --state-replace exclude each other")
-    for name in ("state", "state_replace"):
-        text = options["state"] if name == "state" else options["state_replace"]
-        if text is not None:
-            flag = f"--{name.replace('_', '-')}"
-            value = parse_object(text_or_file(text, flag), flag)
-            return StateChange(patch=value) if name == "state" else StateChange(replacement=value)
+    if merged is not None:
+        return StateChange(patch=given(merged, "--state"))
+    if whole is not None:
+        return StateChange(replacement=given(whole, "--state-replace"))
     return StateChange()
 
 

@@ -78,19 +78,8 @@ def choose(
     policy says so, and some of their room.
     """
     room = _Room(policy, own)
-    chosen: list[RunLine] = []
-    sent: list[list[Message]] = []
-    if policy.on and policy.runs != 0 and turns:
-        for line in newest:
-            if not is_turn(line):
-                continue
-            messages = room.take(conversation(line))
-            if messages is None:
-                break
-            chosen.append(line)
-            sent.append(messages)
-            if len(chosen) in (policy.runs, turns):
-                break
+    most = turns if policy.runs is None else min(policy.runs, turns)
+    chosen, sent = _fitting(newest, room, most if policy.on else 0)
     if summary is not None and not room.has_place_for(summary, sent, turns):
         summary = None
     del chosen[len(sent) :]
@@ -109,6 +98,25 @@ def choose(
         record["summarized"] = summary.stands_for(left_out)
     messages = list(chain.from_iterable(reversed(sent)))
     return History(messages, record, summary.text if summary else None)
+
+
+def _fitting(
+    newest: Iterable[Line], room: "_Room", most: int
+) -> tuple[list[RunLine], list[list[Message]]]:
+    """Return the newest turns that fit, newest first, and what is sent of each."""
+    chosen: list[RunLine] = []
+    sent: list[list[Message]] = []
+    for line in newest if most > 0 else ():
+        if not is_turn(line):
+            continue
+        messages = room.take(conversation(line))
+        if messages is None:
+            break
+        chosen.append(line)
+        sent.append(messages)
+        if len(chosen) == most:
+            break
+    return chosen, sent
 
 
 def conversation(line: RunLine) -> list[Message]:
