@@ -27,11 +27,11 @@ def storing(what: str, path: str) -> Iterator[None]:
         yield
     except OSError as error:
         raise StoreError(
-            f"cannot {what} {path}: {error.strerror or error}", hint=_hint(error, path)
+            f"cannot {what} {path}: {error.strerror or error}", hint=_hint(error)
         ) from error
 
 
-def _hint(error: OSError, path: str) -> str | None:
+def _hint(error: OSError) -> str | None:
     if isinstance(error, FileExistsError | NotADirectoryError):
         return "a file stands where a folder is needed; choose another --home"
     if isinstance(error, PermissionError):
