@@ -18,8 +18,8 @@ from .summarize import name_by_model
 from .verify import command as verify
 
 if TYPE_CHECKING:
+    from clew.core.overview import SessionOverview
     from clew.core.store import SessionLog
-    from clew.core.summary import SessionSummary
 
 
 @click.group(
@@ -69,11 +69,11 @@ def list_(
     """
     unread = output.Unread()
     wanted = islice(_matching(app, app.user(user), status, since, name, unread), count)
-    for summary in wanted:
+    for row in wanted:
         if as_json:
-            output.record(summary)
+            output.record(row)
         else:
-            output.result(output.shown(_row(summary)))
+            output.result(output.shown(_for_people(row)))
     return unread.exit_code
 
 
@@ -84,28 +84,28 @@ def _matching(
     since: str | None,
     name: str | None,
     unread: output.Unread,
-) -> "Iterator[SessionSummary]":
+) -> "Iterator[SessionOverview]":
     """Yield what fits; a session that cannot be read is told of, and the others are listed."""
-    from clew.core.summary import summarize
+    from clew.core.overview import overview
 
     for log in app.store.sessions(user):
         with unread.told():
-            summary = summarize(app.store, log)
+            row = overview(app.store, log)
             app.warn_of_problems(log)
-            if since and (summary["updated_at"] or "") < since:
+            if since and (row["updated_at"] or "") < since:
                 continue
-            if status and summary["status"] != status.upper():
+            if status and row["status"] != status.upper():
                 continue
-            if name is None or name.lower() in (summary["name"] or "").lower():
-                yield summary
+            if name is None or name.lower() in (row["name"] or "").lower():
+                yield row
 
 
-def _row(summary: "SessionSummary") -> str:
-    when = (summary["updated_at"] or "").replace("T", " ")[:16]
-    status = "running" if summary["running"] else summary["status"] or "-"
-    title = summary["name"] or " ".join((summary["first_input"] or "").split())
-    runs = f"{summary['runs']} run" + ("" if summary["runs"] == 1 else "s")
-    return f"{summary['session_id']:36}  {when}  {runs:>7}  {status:11}  {title[:60]}\n"
+def _for_people(row: "SessionOverview") -> str:
+    when = (row["updated_at"] or "").replace("T", " ")[:16]
+    status = "running" if row["running"] else row["status"] or "-"
+    title = row["name"] or " ".join((row["first_input"] or "").split())
+    runs = f"{row['runs']} run" + ("" if row["runs"] == 1 else "s")
+    return f"{row['session_id']:36}  {when}  {runs:>7}  {status:11}  {title[:60]}\n"
 
 
 @command.command("show", short_help="Show one session.")
@@ -119,10 +119,10 @@ def show(app: App, *, session: str | None, user: str | None, as_json: bool) -> N
     Example:
       clew sessions show @trip
     """
-    from clew.core.summary import summarize
+    from clew.core.overview import overview
 
     log = app.choose(session, app.user(user))
-    known = {**summarize(app.store, log), **_summed_up(log)}
+    known = {**overview(app.store, log), **_summed_up(log)}
     app.warn_of_problems(log)
     if as_json:
         output.record(known)

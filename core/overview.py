@@ -9,7 +9,7 @@ from .store import InFlight, SessionLog, Store
 from .typed import TypedDict
 
 
-class SessionSummary(TypedDict):
+class SessionOverview(TypedDict):
     """One session in a list."""
 
     session_id: str
@@ -30,8 +30,8 @@ class SessionSummary(TypedDict):
     path: str | None
 
 
-def summarize(store: Store, log: SessionLog) -> SessionSummary:
-    """Return the summary of a session."""
+def overview(store: Store, log: SessionLog) -> SessionOverview:
+    """Return what is known of a session without reading all of it."""
     flights = log.in_flight()
     begun = [flight.line for flight in flights]
     first_line = next(chain(log.lines(), begun), None)
