@@ -12,7 +12,7 @@ from .events import Announcer, EventName
 from .history import tokens_of
 from .limits import Budget, Limits, Meter
 from .messages import Message
-from .model import Model, ModelReply, ModelRequest
+from .model import Model, ModelReply, ModelRequest, estimated_usage
 from .store import Flight
 from .text import storable
 from .usage import Call, CallKind, Usage, estimate_tokens, no_usage
@@ -177,15 +177,7 @@ class Exchange:
         if not self.pieces:
             return no_usage()
         out = estimate_tokens(self.content)
-        price = self.model.price
-        return {
-            **no_usage(),
-            "input_tokens": call["input_tokens"],
-            "output_tokens": out,
-            "total_tokens": call["input_tokens"] + out,
-            "cost": price.input * call["input_tokens"] + price.output * out if price else None,
-            "estimated": True,
-        }
+        return estimated_usage(call["input_tokens"], out, self.model.price)
 
     def _close(self, call: Call, started: float, usage: Usage, error: str | None) -> None:
         duration = round(time.monotonic() - started, 3)

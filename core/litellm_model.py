@@ -18,7 +18,7 @@ from .errors import ClewError, NotFoundError, ProviderDown
 from .history import tokens_of
 from .litellm_errors import translated
 from .media import MediaKind, expanded
-from .model import ModelReply, ModelRequest, Price
+from .model import ModelReply, ModelRequest, Price, estimated_usage
 from .text import is_secret_name, storable
 from .tool_calls import ToolCallPieces
 from .usage import Usage, estimate_tokens, no_usage
@@ -119,20 +119,9 @@ class LitellmModel:
             response = litellm.completion(**self._arguments(request))
         reply = (self._streamed if request.stream else self._whole)(response, hear)
         if reply.usage["estimated"]:
-            return replace(reply, usage=self._estimated(request, "".join(heard)))
+            sent, out = tokens_of(request.messages), estimate_tokens("".join(heard))
+            return replace(reply, usage=estimated_usage(sent, out, self.price))
         return reply
-
-    def _estimated(self, request: ModelRequest, text: str) -> Usage:
-        """Return the usage of an answer whose provider reported none, or none that can be."""
-        sent, out = tokens_of(request.messages), estimate_tokens(text)
-        return {
-            **no_usage(),
-            "input_tokens": sent,
-            "output_tokens": out,
-            "total_tokens": sent + out,
-            "cost": self.price.input * sent + self.price.output * out if self.price else None,
-            "estimated": True,
-        }
 
     @contextmanager
     def _border(self) -> Iterator[None]:

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from .media import MediaKind
 from .messages import Message, ToolCall
-from .usage import Usage
+from .usage import Usage, no_usage
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,18 @@ class Price:
 
     input: float
     output: float
+
+
+def estimated_usage(sent: int, out: int, price: Price | None) -> Usage:
+    """Return the usage of an answer, whole or not, whose tokens nobody reported."""
+    return {
+        **no_usage(),
+        "input_tokens": sent,
+        "output_tokens": out,
+        "total_tokens": sent + out,
+        "cost": price.input * sent + price.output * out if price else None,
+        "estimated": True,
+    }
 
 
 class Model(Protocol):
