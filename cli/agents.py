@@ -14,7 +14,7 @@ from .options import json_option
 
 if TYPE_CHECKING:
     from clew.core.agent import Agent
-    from clew.core.limits import Limits
+    from clew.core.limits import Budget, Limits
 
 
 @click.group("agents")
@@ -126,7 +126,7 @@ def _fields(agent: "Agent") -> dict[str, Any]:
         "params": agent.params,
         "options": agent.options,
         "limits": _limits(agent.limits),
-        "budget": _said({"tokens": agent.budget.tokens, "cost": agent.budget.cost}),
+        "budget": _budget(agent.budget),
         "metadata": agent.metadata,
     }
     return {k: v for k, v in fields.items() if v is not None and v not in ("", [], (), {})}
@@ -141,6 +141,17 @@ def _upkeep(agent: "Agent") -> dict[str, Any]:
         "summary_tokens": agent.summary_tokens,
         "autogenerate_session_name": agent.autogenerate_session_name or None,
     }
+
+
+def _budget(budget: "Budget") -> dict[str, Any]:
+    return _said(
+        {
+            "tokens": budget.tokens,
+            "cost": budget.cost,
+            "turns": budget.turns,
+            "timeout": budget.seconds,
+        }
+    )
 
 
 def _limits(limits: "Limits") -> dict[str, Any]:

@@ -61,7 +61,7 @@ def look_ahead(what: Runnable, input: str, how: Invocation) -> Plan:
     """Return what `call` would send now. Writes nothing and waits for nobody."""
     asked, log = _asked(what, input, how)
     order = what.order(asked, log, how)
-    _refuse_spent(order, log)
+    order = _within_budget(order, log)
     if how.resume is not None:
         order = replace(order, resumes=going_on(log, how.resume).tip)
     return plan(order, log)
@@ -100,7 +100,7 @@ def _in_turn(what: Runnable, asked: Asked, log: SessionLog, how: Invocation) -> 
             if (going := _going_on(order, chain, how)) is None:
                 return RunOutput(chain.tip, repeated=True)
             order = going
-        _refuse_spent(order, log)
+        order = _within_budget(order, log)
         order = _with_tools(order, chain, servers)
         if how.session_name is not None and how.store is not None and how.keep:
             name = ids.session_name(how.session_name)
@@ -109,9 +109,11 @@ def _in_turn(what: Runnable, asked: Asked, log: SessionLog, how: Invocation) -> 
     return replace(result, recovered=tuple(recovered), problems=tuple(log.problems))
 
 
-def _refuse_spent(order: Order, log: SessionLog) -> None:
-    """Raise LimitReached if nothing is left of the session's budget."""
-    order.budget.after(tip_after(log.last()).metrics)
+def _within_budget(order: Order, log: SessionLog) -> Order:
+    """Return the order with what is left of the session's budget; raise LimitReached if nothing."""
+    budget = order.budget.after(tip_after(log.last()).metrics)
+    budget.refuse_spent()
+    return replace(order, budget=budget)
 
 
 def _with_tools(order: Order, chain: Chain | None, servers: Servers) -> Order:

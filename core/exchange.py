@@ -10,7 +10,7 @@ from .deadline import TimeIsUp, within
 from .errors import ClewError, LimitReached, ModelError, NotFoundError
 from .events import Announcer, EventName
 from .history import tokens_of
-from .limits import Budget, Limits, Meter
+from .limits import Budget, Limits, Meter, TimeLimit
 from .messages import Message
 from .model import Model, ModelReply, ModelRequest, estimated_usage
 from .store import Flight
@@ -55,9 +55,8 @@ class Exchange:
     @property
     def seconds_left(self) -> float | None:
         """How long the run may still take; None where there is no limit."""
-        if self.limits.seconds is None:
-            return None
-        return max(0.0, self.limits.seconds - self.seconds)
+        most = TimeLimit(self.limits, self.budget).seconds
+        return None if most is None else max(0.0, most - self.seconds)
 
     def ask(
         self, request: ModelRequest, kind: CallKind = "model", *, hold: bool = False
@@ -193,7 +192,7 @@ class Exchange:
 
     def _pause(self, error: ModelError, attempt: int) -> float | None:
         """How long to wait before the next attempt; None if there is to be none."""
-        if not error.retryable or self.pieces or attempt > self.limits.repeats:
+        if not self._may_ask_again(error) or attempt > self.limits.repeats:
             return None
         pause = _FIRST_PAUSE * 2 ** (attempt - 1) * random.uniform(0.75, 1.25)
         pause = max(pause, error.retry_after or 0.0)
@@ -201,12 +200,15 @@ class Exchange:
         fits = pause <= _LONGEST_PAUSE and (left is None or pause < left)
         return pause if fits else None
 
+    def _may_ask_again(self, error: ModelError) -> bool:
+        return error.retryable and not self.pieces and self.budget.has_turn_after(len(self.calls))
+
     def _falls_back(self, error: ModelError) -> bool:
         """Turn to the next model for the rest of the run, if there is one and that may help.
 
         A refused key or request is not worked around: somebody has to see it, and mend it.
         """
-        if not error.retryable or self.pieces or not self.fallbacks:
+        if not self._may_ask_again(error) or not self.fallbacks:
             return False
         self.model, *others = self.fallbacks
         self.fallbacks = tuple(others)

@@ -24,6 +24,7 @@ _Duration = Annotated[
     BeforeValidator(_duration),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]}),
 ]
+_Time = Annotated[_Duration, Field(gt=0)]
 
 
 class LimitsDefinition(BaseModel):
@@ -68,7 +69,11 @@ class BudgetDefinition(BaseModel):
     """Tokens of all its runs."""
     cost: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
     """US dollars for all its runs."""
+    turns: Count | None = None
+    """Requests to models in all its runs."""
+    timeout: _Time | None = None
+    """How long all its runs may take together: seconds, or 90s, 10m, 2h."""
 
     def budget(self) -> Budget:
         """Return it as a run takes it."""
-        return Budget(self.tokens, self.cost)
+        return Budget(self.tokens, self.cost, self.turns, self.timeout)

@@ -1,11 +1,11 @@
 """What a run may use, and whether it has."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from .errors import ConfigError, LimitReached
 from .model import Model, Price
-from .usage import Call, Totals
+from .usage import Call, Totals, no_totals
 
 _REPEATS = 2
 _MOST_TURNS = 50
@@ -54,30 +54,94 @@ class Budget:
     tokens: int | None = None
     cost: float | None = None
     """US dollars."""
+    turns: int | None = None
+    """Requests to models, also those that failed."""
+    seconds: float | None = None
+    """For how long its runs may go on, all together."""
     used: Totals | None = None
     """What the session has used, when a run begins."""
 
     def after(self, used: Totals) -> "Budget":
-        """Return the budget of a run in a session that used so much; raise LimitReached if there is
-        nothing left of it."""
-        begun = replace(self, used=used)
-        begun.check(0, 0.0, spent=True)
-        return begun
+        """Return the budget of a run in a session that used so much."""
+        return replace(self, used=used)
 
-    def check(self, tokens: int, cost: float, *, spent: bool = False) -> None:
-        """Raise LimitReached if a run that used this uses more than is left (`spent`: all)."""
-        tokens += self.used["total_tokens"] if self.used else 0
-        cost += (self.used["cost"] or 0.0) if self.used else 0.0
-        if self.tokens is not None and (tokens > self.tokens or (spent and tokens == self.tokens)):
-            raise self._spent(f"{self.tokens} tokens", f"{tokens}", spent=spent)
-        if self.cost is not None and (cost > self.cost or (spent and cost == self.cost)):
-            raise self._spent(f"${self.cost:g}", f"${cost:g}", spent=spent)
+    @property
+    def seconds_left(self) -> float | None:
+        """How long a run that begins now may take; None where there is no limit."""
+        if self.seconds is None:
+            return None
+        return max(0.0, self.seconds - self._used["duration"])
+
+    def refuse_spent(self) -> None:
+        """Raise LimitReached if there is nothing left for a run that begins now."""
+        used = self._used
+        parts = self._parts(used["total_tokens"], used["cost"], used["requests"])
+        for most, part, shape, unit in parts:
+            if part >= most:
+                used_up = f"is used up: {shape.format(part)}"
+                raise self._reached(shape.format(most) + unit, used_up)
+        if self.seconds_left == 0:
+            raise self._reached(f"{self.seconds:g} s", f"is used up: {used['duration']:g}")
+
+    def check(self, tokens: int, cost: float, turns: int) -> None:
+        """Raise LimitReached if a run that used this uses more than is left."""
+        used = self._used
+        tokens, turns = tokens + used["total_tokens"], turns + used["requests"]
+        parts = self._parts(tokens, cost + (used["cost"] or 0.0), turns)
+        for most, part, shape, unit in parts:
+            if part > most:
+                raise self._reached(shape.format(most) + unit, "was reached")
+
+    def has_turn_after(self, turns: int) -> bool:
+        """Tell whether the model may be asked again by a run that has asked so often."""
+        return self.turns is None or self._used["requests"] + turns < self.turns
+
+    @property
+    def _used(self) -> Totals:
+        return self.used or no_totals()
+
+    def _parts(
+        self, tokens: int, cost: float | None, turns: int
+    ) -> Iterator[tuple[float, float, str, str]]:
+        """Yield what is bounded: how much there is, how much of it is used, and how to tell it."""
+        if self.tokens is not None:
+            yield self.tokens, tokens, "{}", " tokens"
+        if self.cost is not None:
+            yield self.cost, cost or 0.0, "${:g}", ""
+        if self.turns is not None:
+            yield self.turns, turns, "{}", " turns"
+
+    def time_is_up(self, when: str = "") -> LimitReached:
+        """Return the error for a run that took all the time that is left."""
+        return self._reached(f"{self.seconds:g} s", f"was reached{when}")
 
     @staticmethod
-    def _spent(budget: str, used: str, *, spent: bool) -> LimitReached:
-        how = f"is used up: {used}" if spent else "was reached"
+    def _reached(budget: str, how: str) -> LimitReached:
         hint = "the agent's `budget` sets it; another session begins with a new one"
         return LimitReached(f"the session's budget of {budget} {how}", hint=hint)
+
+
+@dataclass(frozen=True)
+class TimeLimit:
+    """How long a run may take: what its own limit says or, if that is less, what is left of its
+    session's budget."""
+
+    limits: Limits = Limits()
+    budget: Budget = Budget()
+
+    @property
+    def seconds(self) -> float | None:
+        """The time from the run's start; None where there is no limit."""
+        both = (self.limits.seconds, self.budget.seconds_left)
+        return min((each for each in both if each is not None), default=None)
+
+    def reached(self, when: str = "") -> LimitReached:
+        """Return the error for a run that took longer."""
+        own = self.limits.seconds
+        if own is None or own != self.seconds:
+            return self.budget.time_is_up(when)
+        message = f"the time limit of {own:g} s was reached{when}"
+        return LimitReached(message, hint="--timeout sets it")
 
 
 class Meter:
@@ -96,8 +160,10 @@ class Meter:
     ) -> None:
         self._limits = limits
         self._budget = budget
+        self._time = TimeLimit(limits, budget)
         self._price = price or Price(0.0, 0.0)
         calls = list(before)
+        self._turns = len(calls) + 1
         self._tokens = sum(call["total_tokens"] for call in calls) + input_tokens
         self._cost = sum(call["cost"] or 0.0 for call in calls)
         self._cost += self._price.input * input_tokens
@@ -111,7 +177,7 @@ class Meter:
         """Raise LimitReached if a limit is reached, `seconds` after the run's start."""
         limits, out = self._limits, self._bytes // _BYTES_PER_TOKEN
         tokens, cost = self._tokens + out, self._cost + self._price.output * out
-        if limits.seconds is not None and seconds >= limits.seconds:
+        if self._time.seconds is not None and seconds >= self._time.seconds:
             raise self.time_is_up()
         if limits.tokens is not None and tokens > limits.tokens:
             raise LimitReached(
@@ -122,13 +188,11 @@ class Meter:
             raise LimitReached(
                 f"the limit of ${limits.cost:g} was reached", hint="--max-cost sets it"
             )
-        self._budget.check(tokens, cost)
+        self._budget.check(tokens, cost, self._turns)
 
     def time_is_up(self) -> LimitReached:
         """Return the error for a run that took too long."""
-        return LimitReached(
-            f"the time limit of {self._limits.seconds:g} s was reached", hint="--timeout sets it"
-        )
+        return self._time.reached()
 
 
 def refuse_unpriced(models: Iterable[Model], limits: Limits, budget: Budget) -> None:

@@ -10,7 +10,7 @@ from .approvals import Decide, Settlement, pause
 from .attachments import Attachment, enclosed, prompt_with
 from .chain import whole_input
 from .history import History, HistoryPolicy, choose
-from .limits import Budget, Limits
+from .limits import Budget, Limits, TimeLimit
 from .lines import HistoryRecord, RunLine, State
 from .media import without
 from .messages import Message, system
@@ -67,6 +67,11 @@ class Order:
     def models(self) -> tuple[Model, ...]:
         """All the models that may answer, in the order in which they are asked."""
         return (self.model, *self.fallbacks)
+
+    @property
+    def time(self) -> TimeLimit:
+        """How long the run may take."""
+        return TimeLimit(self.limits, self.budget)
 
     @property
     def whole_input(self) -> str:

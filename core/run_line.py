@@ -84,6 +84,8 @@ def _asked(order: Order) -> dict[str, Any]:
         "repairs": order.limits.repairs,
         "budget_tokens": order.budget.tokens,
         "budget_cost": order.budget.cost,
+        "budget_turns": order.budget.turns,
+        "budget_timeout": order.budget.seconds,
         "tool": list(dict.fromkeys(tool.spec.source for tool in order.tools if tool.spec.source)),
     }
     return {"history": order.history.on} | {

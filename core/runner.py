@@ -50,6 +50,7 @@ def perform(
     prepared = _prepare(order, log)
     planned = plan(order, log)
     budget = order.budget.after(planned.tip.metrics)
+    budget.refuse_spent()
     intent = intent_line(order, planned, log)
     flight = _begin(order, log, intent, shield)
     announcer = Announcer(listener, order.run_id, log.session_id)

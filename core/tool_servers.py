@@ -7,9 +7,11 @@ from concurrent.futures import FIRST_EXCEPTION, wait
 from dataclasses import replace
 from types import TracebackType
 
-from .errors import LimitReached
+from .limits import TimeLimit
 from .order import Order
 from .tools import RunningToolServer, Tool, ToolServer, by_name
+
+_NO_LIMIT = TimeLimit()
 
 
 class Servers:
@@ -42,7 +44,7 @@ class Servers:
         if not order.servers:
             return order
         begun = time.monotonic()
-        found = self.tools(order.servers, order.environment, order.limits.seconds)
+        found = self.tools(order.servers, order.environment, order.time)
         tools = (*order.tools, *found)
         by_name(tools)
         return replace(order, tools=tools, servers=(), spent=time.monotonic() - begun)
@@ -51,19 +53,18 @@ class Servers:
         self,
         servers: Iterable[ToolServer],
         environment: Mapping[str, str],
-        seconds: float | None = None,
+        time_limit: TimeLimit = _NO_LIMIT,
     ) -> list[Tool]:
         """Start servers, all at once, and return their tools; raise as `join_in` does."""
         for server in servers:
             self._running.append(server.start(environment))
         done, waiting = wait(
-            [server.ready for server in self._running], seconds, return_when=FIRST_EXCEPTION
+            [server.ready for server in self._running],
+            time_limit.seconds,
+            return_when=FIRST_EXCEPTION,
         )
         for ready in done:
             ready.result()
         if waiting:
-            raise LimitReached(
-                f"the time limit of {seconds:g} s was reached before the tools were there",
-                hint="--timeout sets it",
-            )
+            raise time_limit.reached(" before the tools were there")
         return [tool for server in self._running for tool in server.tools()]

@@ -6,12 +6,14 @@ from typing import Any
 import pytest
 
 from clew.core import Agent, Budget
+from clew.core.errors import ProviderDown
 from clew.core.model import ModelReply, ModelRequest, Price
 from clew.core.usage import Usage, no_usage
 from clew.stores import JsonlStore
 from tests.conftest import Clew
 from tests.provider import Provider
-from tests.toolcalls import call, script
+from tests.served import served
+from tests.toolcalls import call, calling, results, script
 
 Json = dict[str, Any]
 ASK: tuple[str, ...] = ("continue", "-s", "s", "-a", "./a.yaml")
@@ -89,6 +91,81 @@ def test_the_budget_stops_a_run_between_its_turns(clew: Clew) -> None:
     assert "the session's budget of 100 tokens was reached" in result.err
 
 
+def tooled(clew: Clew, does: str, *, calls: list[list[Json]] | None = None, **budget: Any) -> None:
+    """Define an agent that calls a tool when asked to `go`, and then says `done`."""
+    tool = json.loads(script(does))
+    defined = {"model": calling(clew, *(calls or [[call("t")]])), "tools": [tool], "budget": budget}
+    (clew.cwd / "a.yaml").write_text(json.dumps(defined))
+
+
+def requests(clew: Clew) -> list[int]:
+    return [line["metrics"]["requests"] for line in clew.stored("s")]
+
+
+def test_turns_are_counted_over_all_runs(clew: Clew) -> None:
+    agent(clew, turns=2)
+    clew("run", "-s", "s", "-a", "./a.yaml", "go")
+    clew(*ASK, "go")
+    told = "clew: the session's budget of 2 turns is used up: 2\n"
+    assert told in clew(*ASK, "go", code=5).err
+    assert requests(clew) == [1, 1]
+
+
+def test_a_run_makes_no_more_turns_than_the_session_has_left(clew: Clew) -> None:
+    tooled(clew, "true", calls=[[call("t")], [call("t")]], turns=4)
+    clew("run", "-s", "s", "-a", "./a.yaml", "go")
+    result = clew(*ASK, "go", code=5)
+    assert "the session's budget of 4 turns was reached" in result.err
+    assert requests(clew) == [3, 1]
+    line = clew.stored("s")[-1]
+    assert (line["status"], line["error"]["kind"]) == ("ERROR", "limit")
+    assert results(line) == [""]
+
+
+def test_a_run_that_was_paused_has_its_turns_counted_once(clew: Clew) -> None:
+    tooled(clew, "true", turns=3)
+    defined = json.loads((clew.cwd / "a.yaml").read_text())
+    defined["tools"][0]["requires_confirmation"] = True
+    (clew.cwd / "a.yaml").write_text(json.dumps(defined))
+    clew("run", "-s", "s", "-a", "./a.yaml", "go", code=6)
+    clew("continue", "-s", "s", "--confirm")
+    clew(*ASK, "go", code=6)
+    assert requests(clew) == [1, 1, 1]
+    assert "used up: 3" in clew(*ASK, "go", code=5).err
+
+
+def test_an_answer_is_not_asked_for_again_where_no_turn_is_left(clew: Clew) -> None:
+    agent(clew, turns=1)
+    clew("run", "-s", "s", "-a", "./a.yaml", "--schema", "age int", "go", code=4)
+    assert requests(clew) == [1]
+
+
+def test_time_is_counted_over_all_runs(clew: Clew) -> None:
+    tooled(clew, "sleep 0.1", timeout="1h")
+    clew("run", "-s", "s", "-a", "./a.yaml", "go")
+    used = clew.stored("s")[-1]["session_metrics"]["duration"]
+    tooled(clew, "true", timeout=used)
+    told = f"clew: the session's budget of {used:g} s is used up: {used:g}\n"
+    assert told in clew(*ASK, "go", code=5).err
+
+
+@pytest.mark.parametrize(
+    ("own", "budget", "told"),
+    [
+        ("1h", 1, "the session's budget of 1 s was reached\n  hint: the agent's `budget` sets it"),
+        ("1", "1h", "the time limit of 1 s was reached\n  hint: --timeout sets it"),
+    ],
+)
+def test_a_run_has_its_own_time_or_what_is_left_of_the_session_s(
+    clew: Clew, own: str, budget: Any, told: str
+) -> None:
+    tooled(clew, "exec sleep 600", timeout=budget)
+    result = clew("run", "-s", "s", "-a", "./a.yaml", "--timeout", own, "go", code=5)
+    assert told in result.err
+    (line,) = clew.stored("s")
+    assert (line["status"], line["tools"][0]["tool_call_error"]) == ("ERROR", True)
+
+
 def test_a_session_that_has_used_its_budget_gets_no_summary(clew: Clew) -> None:
     asked = "Provide the summary of the conversation."
     path = clew.cwd.parent / "used.jsonl"
@@ -108,6 +185,9 @@ def test_a_session_that_has_used_its_budget_gets_no_summary(clew: Clew) -> None:
     [
         ({"tokens": 0}, "budget.tokens: "),
         ({"cost": 0}, "budget.cost: "),
+        ({"turns": 0}, "budget.turns: "),
+        ({"timeout": 0}, "budget.timeout: "),
+        ({"timeout": "soon"}, "use seconds, or 90s, 10m, 2h, 7d"),
         ({"token": 5}, "did you mean tokens?"),
         ("5", "budget: "),
     ],
@@ -118,9 +198,9 @@ def test_a_wrong_budget_is_told_with_its_key(clew: Clew, budget: Any, told: str)
 
 
 def test_an_agent_is_shown_with_its_budget(clew: Clew) -> None:
-    agent(clew, tokens=100, cost=0.5)
+    agent(clew, tokens=100, cost=0.5, turns=9, timeout="10m")
     shown = clew("agents", "show", "./a.yaml", "--json").json
-    assert shown["budget"] == {"tokens": 100, "cost": 0.5}
+    assert shown["budget"] == {"tokens": 100, "cost": 0.5, "turns": 9, "timeout": 600.0}
 
 
 def test_a_cost_budget_needs_the_price_of_the_model(clew: Clew, provider: Provider) -> None:
@@ -153,3 +233,32 @@ def test_cost_is_counted_over_all_runs(clew: Clew) -> None:
     with pytest.raises(Exception, match=r"the session's budget of \$2 is used up: \$2"):
         dear.run("go", session_id="s", store=store)
     assert len(clew.stored("s")) == 2
+
+
+class Down:
+    """A model that is never there; it counts how often it was asked."""
+
+    name = "test/down"
+    window = None
+    takes_schema = True
+    price = None
+    asked = 0
+
+    def ask(self, request: ModelRequest, on_text: Any) -> ModelReply:
+        self.asked += 1
+        raise ProviderDown("the provider is down")
+
+
+def test_a_request_that_failed_is_not_sent_again_where_no_turn_is_left(clew: Clew) -> None:
+    first, spare = Down(), Down()
+    agent = Agent(model=first, fallback_models=[spare], budget=Budget(turns=2))
+    result = agent.run("go", session_id="s", store=JsonlStore(str(clew.home)))
+    assert (result.exit_code, first.asked, spare.asked) == (69, 2, 0)
+
+
+@pytest.mark.slow
+def test_time_is_counted_also_while_tool_servers_start(clew: Clew) -> None:
+    tooled(clew, "true", timeout=1)
+    asked = ("run", "-s", "s", "-a", "./a.yaml", "-t", served("sleep", "1000"), "go")
+    told = "clew: the session's budget of 1 s was reached before the tools were there\n"
+    assert told in clew(*asked, code=5).err
