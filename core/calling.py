@@ -12,7 +12,7 @@ from .clock import new_id, new_run_id
 from .errors import ConflictError, UsageError
 from .invocation import Asked, Invocation
 from .limits import refuse_unpriced
-from .order import Order, Plan, plan
+from .order import Order, Plan, plan, within_budget
 from .result import RunOutput
 from .runner import perform
 from .session import tip_after
@@ -61,7 +61,7 @@ def look_ahead(what: Runnable, input: str, how: Invocation) -> Plan:
     """Return what `call` would send now. Writes nothing and waits for nobody."""
     asked, log = _asked(what, input, how)
     order = what.order(asked, log, how)
-    order = _within_budget(order, log)
+    order = within_budget(order, tip_after(log.last()))
     if how.resume is not None:
         order = replace(order, resumes=going_on(log, how.resume).tip)
     return plan(order, log)
@@ -100,20 +100,13 @@ def _in_turn(what: Runnable, asked: Asked, log: SessionLog, how: Invocation) -> 
             if (going := _going_on(order, chain, how)) is None:
                 return RunOutput(chain.tip, repeated=True)
             order = going
-        order = _within_budget(order, log)
+        order = within_budget(order, tip_after(log.last()))
         order = _with_tools(order, chain, servers)
         if how.session_name is not None and how.store is not None and how.keep:
             name = ids.session_name(how.session_name)
             how.store.rename(log.session_id, how.user_id, name)
         result = perform(order, log, how.on_event, how.shield)
     return replace(result, recovered=tuple(recovered), problems=tuple(log.problems))
-
-
-def _within_budget(order: Order, log: SessionLog) -> Order:
-    """Return the order with what is left of the session's budget; raise LimitReached if nothing."""
-    budget = order.budget.after(tip_after(log.last()).metrics)
-    budget.refuse_spent()
-    return replace(order, budget=budget)
 
 
 def _with_tools(order: Order, chain: Chain | None, servers: Servers) -> Order:

@@ -65,6 +65,7 @@ class Exchange:
 
         With `hold` the text is told of only when its turn ends.
         """
+        self.budget.refuse_spent()
         self.pieces.clear()
         self.held = hold or bool(request.tools)
         self.is_open = True

@@ -6,9 +6,10 @@ from itertools import chain
 from typing import Any
 
 from .answer_schema import instruction
-from .approvals import Decide, Settlement, pause
+from .approvals import Decide, Settlement, pause, reject_all
 from .attachments import Attachment, enclosed, prompt_with
 from .chain import whole_input
+from .errors import LimitReached
 from .history import History, HistoryPolicy, choose
 from .limits import Budget, Limits, TimeLimit
 from .lines import HistoryRecord, RunLine, State
@@ -18,6 +19,7 @@ from .model import Model, ModelRequest
 from .process import Process
 from .session import StateChange, Tip, tip_after
 from .session_summary import to_be_sent
+from .settling import settles_only
 from .state import merge
 from .store import SessionLog
 from .templates import Instructions
@@ -97,6 +99,25 @@ class Plan:
         """The messages as they go to the model."""
         lead = [message for message in self.own if message["role"] == "system"]
         return [*lead, *self.history.messages, *self.own[len(lead) :]]
+
+
+def within_budget(order: Order, tip: Tip) -> Order:
+    """Return the order with what the session has left of its budget; raise LimitReached if nothing.
+
+    What somebody says no to, or gives the result of, is settled all the same: that asks nobody. The
+    run ends when the model would have to be told. No tool is called for a model that will not hear
+    of it.
+    """
+    order = replace(order, budget=order.budget.after(tip.metrics))
+    try:
+        order.budget.refuse_spent()
+    except LimitReached as error:
+        if not settles_only(order.resumes, order.settled, order.decide):
+            if order.resumes is not None and order.resumes["status"] == "PAUSED":
+                error.hint = "without more of it, the run takes only --reject and --result"
+            raise
+        return order if order.decide is reject_all else replace(order, decide=pause)
+    return order
 
 
 def plan(order: Order, log: SessionLog) -> Plan:

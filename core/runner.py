@@ -20,7 +20,7 @@ from .exchange import Exchange
 from .flight import draft_of
 from .lines import Requirement, RunLine
 from .messages import open_calls
-from .order import Order, Plan, first_request, plan
+from .order import Order, Plan, first_request, plan, within_budget
 from .result import RunOutput
 from .run_line import Outcome, final_line, intent_line
 from .run_state import RunState
@@ -47,16 +47,15 @@ def perform(
     not be written: then nothing was sent. When the run is cancelled, its line is stored, the last
     event tells it, and Cancelled (or KeyboardInterrupt) is raised again.
     """
-    prepared = _prepare(order, log)
     planned = plan(order, log)
-    budget = order.budget.after(planned.tip.metrics)
-    budget.refuse_spent()
+    order = within_budget(order, planned.tip)
+    prepared = _prepare(order, log)
     intent = intent_line(order, planned, log)
     flight = _begin(order, log, intent, shield)
     announcer = Announcer(listener, order.run_id, log.session_id)
     if order.process is not None:
         flight.note({"process": order.process})
-    exchange = Exchange(order.model, order.limits, flight, announcer, order.fallbacks, budget)
+    exchange = Exchange(order.model, order.limits, flight, announcer, order.fallbacks, order.budget)
     exchange.started -= order.spent
     turns = Turns(
         exchange,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from .approvals import Answers, Decide, Settlement, confirm_all, pause
+from .approvals import Answers, Decide, Settlement, confirm_all, pause, reject_all
 from .chain import Chain
 from .errors import UsageError
 from .lines import Requirement, RunLine
@@ -43,6 +43,15 @@ def refuse_unsettled(run: RunLine, decide: Decide) -> None:
     confirmable = any(one["kind"] == "confirm" for one in open_ones(run))
     if decide is pause or (decide is confirm_all and not confirmable):
         raise UsageError(waits_for(run), hint=SETTLE_HINT)
+
+
+def settles_only(run: RunLine | None, settled: Mapping[str, Settlement], decide: Decide) -> bool:
+    """Tell whether to go on with the run settles what it waits for, and calls no tool."""
+    if run is None or run["status"] != "PAUSED":
+        return False
+    if settled:
+        return not any(said.calls for said in settled.values())
+    return decide is reject_all
 
 
 SETTLE_HINT = "settle it with --confirm, --reject, --answer or --result"

@@ -219,7 +219,6 @@ def _ask(
     )
     try:
         exchange.budget = job.budget.after(tip_after(log.last()).metrics)
-        exchange.budget.refuse_spent()
         reply = exchange.ask(request, kind)
         if reply.finish_reason == "content_filter":
             raise RequestRefused("the provider's content filter stopped the answer")
