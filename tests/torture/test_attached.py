@@ -11,7 +11,7 @@ import pytest
 from tests.attached import PNG
 from tests.torture.checker import check
 from tests.torture.conftest import Figure
-from tests.torture.strace import Point, faulty, require_strace
+from tests.torture.strace import KILL, Point, faulty, require_strace
 from tests.torture.test_points import errors
 from tests.torture.world import ANSWER, World, judged, points_of
 
@@ -63,7 +63,7 @@ def test_a_run_killed_while_it_keeps_an_attachment_names_none_that_is_not_there(
 ) -> None:
     found = begun(world)
     assert sum("attachments" in str(point) for point in found) > 8
-    wrong = judged(world, [(point, "signal=KILL") for point in found], after)
+    wrong = judged(world, [(point, KILL) for point in found], after)
     assert not wrong, "\n".join(wrong)
     figure("crash points of keeping an attachment", f"{len(found)}, all hold")
 

@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import Result
 from tests.torture.checker import check
 from tests.torture.conftest import Figure
-from tests.torture.strace import LAST, Point, faulty, points, require_strace, sticky
+from tests.torture.strace import KILL, LAST, Point, faulty, points, require_strace, sticky
 from tests.torture.world import ANSWER, Judge, World, judged, points_of
 
 SAME = ("-q", "-s", "s", "--run-id", "it", "--json", "hi")
@@ -81,7 +81,7 @@ def _die(world: World, where: Callable[[Point], bool]) -> None:
     point = next(point for point in points(world, *arguments) if where(point))
     shutil.rmtree(world.home)
     world.home.with_name("before").rename(world.home)
-    ended = faulty(world, point, "signal=KILL", *arguments)
+    ended = faulty(world, point, KILL, *arguments)
     assert ended is not None
 
 
@@ -163,7 +163,7 @@ def test_a_run_killed_in_front_of_any_call_loses_and_doubles_nothing(
     found = begun(world, case)
     assert len(found) > 50
     assert found[-1].name == LAST
-    wrong = judged(world, [(point, "signal=KILL") for point in found], after_kill(case))
+    wrong = judged(world, [(point, KILL) for point in found], after_kill(case))
     assert not wrong, "\n".join(wrong)
     figure(f"crash points of {case}", f"{len(found)}, all hold")
 

@@ -9,7 +9,7 @@ from tests.conftest import Result
 from tests.paused import call, plays, sent, tool
 from tests.torture.checker import check
 from tests.torture.conftest import Figure
-from tests.torture.strace import LAST, Point, faulty, require_strace
+from tests.torture.strace import KILL, LAST, Point, faulty, require_strace
 from tests.torture.world import World, judged, points_of
 
 SETTLE = ("continue", "-q", "-s", "s", "--confirm", "--run-id", "it", "--json")
@@ -82,6 +82,6 @@ def test_settling_that_is_killed_in_front_of_any_call_runs_the_tool_once(
 ) -> None:
     world.pause()
     found = [point for point in points_of(world, *SETTLE) if point.name != LAST]
-    wrong = judged(world, [(point, "signal=KILL") for point in found], judge)
+    wrong = judged(world, [(point, KILL) for point in found], judge)
     assert not wrong, "\n".join(wrong)
     figure("crash points of continue --confirm", f"{len(found)}, all hold")

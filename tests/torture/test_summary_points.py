@@ -9,7 +9,7 @@ from tests.conftest import Result
 from tests.summed_up import ASKS_FOR_NAME, ASKS_FOR_SUMMARY
 from tests.torture.checker import check
 from tests.torture.conftest import Figure
-from tests.torture.strace import LAST, Point, faulty, require_strace
+from tests.torture.strace import KILL, LAST, Point, faulty, require_strace
 from tests.torture.world import ANSWER, World, judged, points_of
 
 RUN = ("run", "-q", "-a", "./agent.yaml", "-s", "s", "--history", "--json", "--run-id")
@@ -82,6 +82,6 @@ def test_a_run_that_is_summed_up_and_killed_in_front_of_a_call_is_kept_and_count
     world: SummedWorld, figure: Figure
 ) -> None:
     found = begun(world)
-    wrong = judged(world, [(point, "signal=KILL") for point in found], judge)
+    wrong = judged(world, [(point, KILL) for point in found], judge)
     assert not wrong, "\n".join(wrong)
     figure("crash points of a run with summary and name", f"{len(found)}, all hold")
