@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from contextlib import suppress
 
 from clew.core.errors import DamagedError, StoreError
 from clew.core.lines import VERSION, Line, decode
@@ -29,28 +30,44 @@ def append_line(
 ) -> bytes | None:
     """Append what `make` returns for the last line; return it once it is on disk.
 
-    A torn tail is healed first, and noted. Raises DamagedError if the last line cannot be built
-    on, StoreError if the new one could not be written; the file then is as it was, unless only the
-    disk did not confirm the line: then it is there.
+    A torn tail is healed first, and noted; a file is made only for a line. Raises DamagedError if
+    the last line cannot be built on, StoreError if the new one could not be written; the file then
+    is as it was, unless only the disk did not confirm the line: then it is there.
     """
     lock = append_lock(path)
     while True:
         with hold(lock, path, Waiting(_LOCK_SECONDS), me(None)) as held, storing("write", path):
-            new = not os.path.exists(path)
-            fd = open_private(path, os.O_RDWR | os.O_APPEND | os.O_CREAT)
+            fd = _open(path)
             try:
-                size = heal(fd, path, note)
-                data = make(last_line(fd, size, path, known))
+                size = 0 if fd is None else heal(fd, path, note)
+                data = make(None if fd is None else last_line(fd, size, path, known))
                 if data is None:
                     return None
-                if not (is_still(held, lock) and is_still(fd, path)):
+                if fd is None:
+                    fd = _create(path)
+                if fd is None or not (is_still(held, lock) and is_still(fd, path)):
                     continue
-                if new or size == 0:
+                if size == 0:
                     sync_folder(os.path.dirname(path))
                 _write(fd, size, data, path)
                 return data
             finally:
-                close(fd)
+                if fd is not None:
+                    close(fd)
+
+
+def _open(path: str) -> int | None:
+    """Open a session file, None if there is none."""
+    with suppress(FileNotFoundError):
+        return open_private(path, os.O_RDWR | os.O_APPEND)
+    return None
+
+
+def _create(path: str) -> int | None:
+    """Make a session file, now that there is a line for it; None if there is one all the same."""
+    with suppress(FileExistsError):
+        return open_private(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL)
+    return None
 
 
 def last_line(fd: int, size: int, path: str, known: Known | None = None) -> Line | None:

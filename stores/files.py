@@ -54,7 +54,7 @@ def open_private(path: str, flags: int) -> int:
     try:
         status = os.fstat(fd)
         _refuse_strange(path, status)
-        if flags & os.O_CREAT and stat.S_IMODE(status.st_mode) != 0o600:
+        if stat.S_IMODE(status.st_mode) != 0o600:
             os.fchmod(fd, 0o600)
     except BaseException:
         close(fd)

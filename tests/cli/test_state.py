@@ -355,6 +355,12 @@ def test_create_makes_a_session_even_of_an_empty_state(clew: Clew) -> None:
     assert state(clew, "new") == {}
 
 
+def test_create_at_another_seq_leaves_no_file(clew: Clew) -> None:
+    refused = clew("state", "-s", "new", "set", "--create", "a=1", "--if-seq", "5", code=7)
+    assert "at seq 0, not 5" in refused.err
+    assert not clew.session_file("new").exists()
+
+
 def test_create_leaves_what_is_there(session: Clew) -> None:
     session("state", "-s", "s", "set", "--create", "a=1")
     assert state(session) == {"city": "Lyon", "tags": ["a", "b"], "n": 1, "a": "1"}

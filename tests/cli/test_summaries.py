@@ -149,6 +149,14 @@ def test_nobody_waits_for_a_summary_and_nobody_makes_it_twice(clew: Clew) -> Non
     assert check(clew.session_file("s")) == []
 
 
+def test_a_session_that_is_removed_while_it_is_summed_up_stays_away(clew: Clew) -> None:
+    summarizing(clew)
+    with reached(clew, *SUMMARIZED, "one") as process:
+        clew.session_file("s").unlink()
+        let_go(clew, process)
+    assert not clew.session_file("s").exists()
+
+
 def test_a_signal_ends_the_summary_and_leaves_the_run_and_the_cost(clew: Clew) -> None:
     summarizing(clew)
     with reached(clew, *SUMMARIZED, "one") as process:

@@ -106,6 +106,12 @@ def test_folders_are_0700_and_files_0600_whatever_the_umask(lived_in: Path) -> N
     assert stat.S_IMODE(lived_in.stat().st_mode) == 0o700
 
 
+def test_a_file_that_others_can_read_is_closed_to_them_by_the_next_write(session: Session) -> None:
+    session.path.chmod(0o644)
+    add_run(session.log, "new")
+    assert stat.S_IMODE(session.path.stat().st_mode) == 0o600
+
+
 def test_nothing_else_in_the_folder_ends_like_a_session(lived_in: Path) -> None:
     found = [path.relative_to(lived_in).as_posix() for path in lived_in.rglob("*.jsonl")]
     assert found == ["users/default/s.jsonl"]
@@ -585,6 +591,22 @@ def test_a_file_replaced_while_it_is_written_gets_the_line(session: Session) -> 
         os.replace(copy, session.path)
 
     assert write_in_steps(session, replace) == 4
+    assert session.numbers() == [1, 2, 3, 4]
+
+
+def test_a_file_that_is_put_there_while_the_first_line_is_made_is_gone_on_with(
+    session: Session,
+) -> None:
+    session.path.unlink()
+
+    def draft(_tip: Tip) -> Draft:
+        if not session.path.exists():
+            session.holds(*session.lines)
+        return run_draft("new")
+
+    line = session.log.append(draft)
+    assert line is not None
+    assert line["seq"] == 4
     assert session.numbers() == [1, 2, 3, 4]
 
 
