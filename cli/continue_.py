@@ -60,8 +60,9 @@ def command(app: App, **options: Unpack[ContinueOptions]) -> int:
     """Go on with a session: its earlier completed turns are sent along.
 
     Which session: -s, else $CLEW_SESSION, else the one used last in this terminal, else the one
-    used last anywhere. Model, --system, --tool and --option are inherited from its last completed
-    run. What does not fit the model's window is left out, oldest first, and said.
+    used last anywhere. The agent and its params, model, --system, --tool and --option are inherited
+    from its last run that is completed or paused. What does not fit the model's window is left out,
+    oldest first, and said.
 
     \b
     Examples:

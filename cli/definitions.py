@@ -1,7 +1,6 @@
 """Which agent is meant: a name in a trusted folder or the user's own, a file, a Python object."""
 
 import os
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
@@ -9,6 +8,7 @@ from glob import glob
 from typing import TYPE_CHECKING
 
 from clew.core.errors import ConfigError, NotFoundError
+from clew.core.loading import NAME
 
 from .app import App
 from .trust import AGENTS, config_folder, nearest_folder, why_ignored
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from clew.core.agent import Agent
 
 _SUFFIX = ".yaml"
-_OBJECT = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
 
 
 @dataclass(frozen=True)
@@ -33,7 +32,7 @@ def find(app: App, wanted: str) -> Definition:
 
     Raises NotFoundError if there is none, UsageError if its definition is wrong.
     """
-    if is_object(wanted):
+    if NAME.fullmatch(wanted):
         from clew.core.definitions import load_agent_object
 
         return Definition(load_agent_object(wanted), wanted)
@@ -63,11 +62,6 @@ def find_again(app: App, source: str) -> Definition:
     except NotFoundError as error:
         hint = "-a names another one, or the same in its new place"
         raise NotFoundError(f"this session's agent is gone: {error.message}", hint=hint) from None
-
-
-def is_object(wanted: str) -> bool:
-    """Tell whether this is a Python object's name, module:object."""
-    return _OBJECT.fullmatch(wanted) is not None
 
 
 def path_of(app: App, wanted: str) -> str:

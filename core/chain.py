@@ -33,12 +33,11 @@ def follow(log: SessionLog, run_id: str, after: int = 0) -> Chain | None:
             return None
         if not is_top_run(line):
             continue
-        run = line
-        if run["run_id"] == run_id:
-            return Chain(run, _tip(run, resumed_by))
-        resumed = run.get("resumes")
+        if line["run_id"] == run_id:
+            return Chain(line, _tip(line, resumed_by))
+        resumed = line.get("resumes")
         if resumed is not None:
-            resumed_by.setdefault(resumed, run)
+            resumed_by.setdefault(resumed, line)
     return None
 
 
@@ -65,10 +64,9 @@ def unfinished(log: SessionLog) -> RunLine:
     for line in log.newest():
         if not is_top_run(line):
             continue
-        run = line
-        if run["status"] != "COMPLETED" and run["run_id"] not in settled:
-            return run
-        resumed = run.get("resumes")
+        if line["status"] != "COMPLETED" and line["run_id"] not in settled:
+            return line
+        resumed = line.get("resumes")
         if resumed is not None:
             settled.add(resumed)
     raise NotFoundError(f"session {log.session_id} has no run to go on with")
@@ -90,7 +88,7 @@ def resumable(log: SessionLog, run_id: str | None) -> str:
             f"session {log.session_id} has no run {run_id!r}", hint="`clew history` shows its runs"
         )
     if chain.first["status"] == "COMPLETED":
-        raise UsageError(f"run {run_id!r} is {chain.first['status']}: there is nothing to resume")
+        raise UsageError(f"run {run_id!r} is COMPLETED: there is nothing to resume")
     return run_id
 
 

@@ -2,13 +2,13 @@
 
     ClewError                       1
     ├── UsageError                  2   the call itself is wrong
-    ├── NotFoundError               3   session, run, model, state path
+    ├── NotFoundError               3   session, run, model, definition, state path
     │   └── ReplayMiss              3   no recorded run has this input
     ├── SchemaMismatch              4   the answer did not fit the schema
     ├── LimitReached                5   cost, tokens or time
     ├── ConflictError               7   compare-and-set lost, id or name taken
     ├── DamagedError               65   a session file cannot be read
-    ├── StoreError                 74   a session file cannot be written
+    ├── StoreError                 74   something cannot be read or written
     ├── ToolServerDown              1   a server of tools cannot be used
     ├── BusyError                  75   another process has the turn
     ├── ConfigError                78   bad or untrusted configuration
@@ -109,7 +109,7 @@ class DamagedError(ClewError):
 
 
 class StoreError(ClewError):
-    """Something could not be written, or is not safe to write to."""
+    """Something could not be read or written, or is not safe to write to."""
 
     kind = "store"
     exit_code = 74

@@ -9,8 +9,7 @@ from .store import SessionLog
 
 
 def inherited(log: SessionLog, resume: str | None) -> dict[str, Any]:
-    """Return what the last run hands on that is COMPLETED or PAUSED: what was
-    run and its params, model, system, tools, options.
+    """Return what the last run that is COMPLETED or PAUSED hands on: agent, model, options.
 
     Only top-level runs count. A run that is resumed hands on its own. Limits, schema, state, files
     and output are never handed on.

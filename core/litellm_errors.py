@@ -4,7 +4,7 @@ import re
 from typing import Any
 
 from .errors import ModelError, NotAllowed, ProviderDown, RateLimited, RequestRefused
-from .text import redact, storable
+from .text import redact, shorten, storable
 
 _LONGEST_MESSAGE = 300
 _PREFIX = re.compile(r"^(?:litellm\.)?\w*(?:Error|Exception|Timeout)\s*(?::|-)\s*")
@@ -104,7 +104,7 @@ def _reason(text: str) -> str:
     text = _SUFFIX.split(" ".join(text.split()))[0]
     while (shorter := _PREFIX.sub("", text, count=1)) != text:
         text = shorter
-    return text if len(text) <= _LONGEST_MESSAGE else f"{text[: _LONGEST_MESSAGE - 1]}…"
+    return shorten(text, _LONGEST_MESSAGE)
 
 
 def _retry_after(error: Exception) -> float | None:

@@ -8,6 +8,7 @@ from typing import Any
 from .stdout_apart import apart
 
 NAME = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_][\w.]*")
+"""module:object, and no path."""
 
 
 def load_object(name: str) -> Any:
