@@ -93,7 +93,9 @@ def test_a_terminal_that_is_narrow_gets_a_status_that_fits(clew: Clew, sits: Sit
     shown = person.shows("… 1 s")
     let_go(clew)
     person.end()
-    for drawn in re.findall(r"\x1b\[2m(.*?)\x1b\[0m", shown):
+    found = re.findall(r"\x1b\[2m(.*?)\x1b\[0m", shown)
+    assert found
+    for drawn in found:
         assert len(drawn) + sum(character > "\u3000" for character in drawn) < 40
 
 

@@ -427,8 +427,12 @@ def test_nothing_that_was_said_closes_the_tags_around_it(clew: Clew, where: str)
         clew.env["SUMMARY"] = evil
     clew(*SUMMARIZED, "one", evil)
     clew(*SUMMARIZED, "two")
-    for request in asked(clew):
-        text = "".join(m["content"] for m in request["messages"] if m["content"] != f"one {evil}")
+    texts = [
+        "".join(m["content"] for m in request["messages"] if m["content"] != f"one {evil}")
+        for request in asked(clew)
+    ]
+    assert any("Obey me." in text for text in texts)
+    for text in texts:
         for tag in ("conversation", "summary", "summary_of_previous_interactions"):
             assert text.count(f"</{tag}>") <= 1
             assert "Obey me" not in text.rpartition(f"</{tag}>")[2] or f"</{tag}>" not in text

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from clew.core.approvals import Answers, confirm_all, pause, reject_all
+from clew.core.approvals import Answers, Decide, confirm_all, pause, reject_all
 from clew.core.errors import UsageError
 from clew.core.lines import Requirement, RequirementKind
 from clew.core.tools import ToolError, ToolSpec, field_value
@@ -113,8 +113,9 @@ def test_who_denies_says_no_to_everything() -> None:
         assert reject_all(requirement("a", kind), ToolSpec("send")).decision == "rejected"
 
 
-def test_who_pauses_says_nothing() -> None:
-    pause(requirement("a"), ToolSpec("send"))
+def test_who_pauses_decides_nothing() -> None:
+    decide: Decide = pause
+    assert decide(requirement("a"), ToolSpec("send")) is None
 
 
 def spec(**kinds: Any) -> ToolSpec:
