@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import IO
 
-from .run_environment import NAMES
+from .run_environment import NAMES, as_given
 from .text import is_secret_name
 
 _GATE = ("/bin/sh", "-c", 'read -r _ && exec "$@"', "sh")
@@ -32,7 +32,7 @@ def start(
     """
     inherited = {
         name: value
-        for name, value in os.environ.items()
+        for name, value in as_given().items()
         if name not in NAMES and (name in keeps or not is_secret_name(name))
     }
     whole = inherited | dict(environment)

@@ -19,6 +19,7 @@ from .history import tokens_of
 from .litellm_errors import translated
 from .media import MediaKind, expanded
 from .model import ModelReply, ModelRequest, Price, estimated_usage
+from .run_environment import set_for_clew
 from .text import is_secret_name, storable
 from .tool_calls import ToolCallPieces
 from .usage import Usage, estimate_tokens, no_usage
@@ -240,8 +241,8 @@ def _count(usage: Any, name: str) -> int | None:
 
 def _litellm() -> Any:
     """Import litellm: offline, silent, and deaf to what stands in the current folder."""
-    os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"
-    os.environ["LITELLM_MODE"] = "PRODUCTION"
+    set_for_clew("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+    set_for_clew("LITELLM_MODE", "PRODUCTION")
     for name in filter(is_secret_name, list(os.environ)):
         # A key that was read from a file brings a newline along, which no HTTP header can hold.
         os.environ[name] = os.environ[name].strip()

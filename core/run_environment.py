@@ -9,9 +9,22 @@ from contextlib import contextmanager
 NAMES = ("CLEW_SESSION", "CLEW_RUN")
 """Variables that only a run may set: another run's would lead to another session."""
 
+_given: dict[str, str | None] = {}
 _lock = threading.Lock()
 _inside: list[Mapping[str, str]] = []
 _before: dict[str, str | None] = {}
+
+
+def set_for_clew(name: str, value: str) -> None:
+    """Set a variable that only this process needs."""
+    _given.setdefault(name, os.environ.get(name))
+    os.environ[name] = value
+
+
+def as_given() -> dict[str, str]:
+    """Return the environment without what clew has set in it for itself."""
+    given = {**os.environ, **_given}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 @contextmanager

@@ -125,6 +125,16 @@ def test_a_provider_key_is_nowhere_a_tool_can_see_it(clew: Clew, provider: Provi
     assert "CANARY" not in json.dumps([request.body for request in provider.requests])
 
 
+def test_a_tool_gets_the_environment_as_clew_was_given_it(clew: Clew, provider: Provider) -> None:
+    given = {k: v for k, v in clew.env.items() if k.startswith("LITELLM_")}
+    clew.env |= (given := given | {"LITELLM_MODE": "DEV"})
+    provider.answer(tool_calls=[call("env", "c1")])
+    run = ("run", "-q", "-m", "openai/test-model", "-t", command("env", name="env"), "--json", "go")
+    [told] = results(clew(*run).json)
+    has = dict(line.split("=", 1) for line in told.splitlines() if line.startswith("LITELLM_"))
+    assert has == given
+
+
 def test_tokens_of_every_request_of_a_run_are_counted_once(clew: Clew, provider: Provider) -> None:
     used = [
         {"prompt_tokens": 10 * n, "completion_tokens": n, "total_tokens": 11 * n} for n in (1, 2)
