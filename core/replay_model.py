@@ -25,7 +25,8 @@ class ReplayModel:
     """Plays the answers of the recorded run whose input is the same as the request's.
 
     The k-th request with an input gets the k-th recording of that input, then the last one again.
-    Tokens are reported as recorded; the cost is 0.
+    Without tools to call it skips their calls, as far as it can: the recorded answer is what was
+    asked for. Tokens are reported as recorded; the cost is 0.
     """
 
     takes_schema = True
@@ -56,6 +57,8 @@ class ReplayModel:
         use = self._used.get(request.input, -1) + (answered == 0)
         self._used[request.input] = use
         answers = recordings[min(use, len(recordings) - 1)]
+        if not request.tools:
+            answers = [each for each in answers if not each[1].tool_calls] or answers
         text, reply = answers[min(answered, len(answers) - 1)]
         for piece in _WORDS.findall(text) if request.stream else [text]:
             on_text(piece)

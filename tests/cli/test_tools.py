@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import Clew
 from tests.defined import define
+from tests.provider import Provider
 from tests.toolcalls import (
     alive,
     call,
@@ -296,8 +297,11 @@ def test_a_tool_that_does_not_exist_is_told_to_the_model_with_those_that_do(clew
     assert [tool["tool_call_error"] for tool in line["tools"]] == [True, False]
 
 
-def test_a_call_where_no_tool_was_offered_is_the_providers_fault(clew: Clew) -> None:
-    done = clew("run", "-m", calling(clew, [call("t")]), "-s", "s", "go", code=69)
+def test_a_call_where_no_tool_was_offered_is_the_providers_fault(
+    clew: Clew, provider: Provider
+) -> None:
+    provider.answer(tool_calls=[call("t", "c1")])
+    done = clew("run", "-m", "openai/test-model", "-s", "s", "go", code=69)
     assert "the model called a tool, and none was offered" in done.err
     assert clew.stored("s")[0]["status"] == "ERROR"
 

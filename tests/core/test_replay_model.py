@@ -5,6 +5,7 @@ import pytest
 from clew.core.model import ModelRequest
 from clew.core.replay_model import ReplayModel
 from tests.conftest import Clew
+from tests.toolcalls import call, calling, script
 
 
 def play(model: ReplayModel, text: str) -> str:
@@ -49,6 +50,14 @@ def test_a_change_of_the_state_of_a_session_is_no_recording(clew: Clew) -> None:
     clew("run", "-m", clew.recording(("hi", "hello")), "-s", "s", "hi")
     clew("state", "-s", "s", "set", "a=1")
     assert clew("run", "-m", "replay:s", "hi").out == "hello\n"
+
+
+def test_a_run_with_tools_is_played_without_them_by_its_answer(clew: Clew) -> None:
+    model = calling(clew, [call("t")], [call("t", "c2")])
+    clew("run", "-m", model, "-s", "s", "-t", script("echo x >> made"), "go")
+    line = clew("run", "-m", "replay:s", "--json", "go").json
+    assert (line["content"], line["metrics"]["requests"], line["tools"]) == ("done", 1, [])
+    assert (clew.cwd / "made").read_text() == "x\nx\n"
 
 
 def test_a_recording_costs_nothing_whatever_it_cost_once(clew: Clew) -> None:
