@@ -72,17 +72,25 @@ def _rows(
 
     rows: dict[str, dict[str, Any]] = {} if by else {"": {"runs": 0, **no_totals()}}
     for log in logs:
-        for line in _with_metrics(log, since):
-            for key, totals in _parts(line, by):
+        names: dict[str | None, str] = {}
+        for line in _with_metrics(log, since, names):
+            for key, totals in _parts(line, by, names):
                 row = rows.setdefault(key, {"runs": 0, **no_totals()})
                 runs = row.pop("runs") + (line["type"] == "run")
                 rows[key] = {"runs": runs, **add_totals(cast(Any, row), totals)}
     return rows
 
 
-def _with_metrics(log: "SessionLog", since: str | None) -> "Iterator[RunLine | SessionLine]":
-    """Yield the lines that cost something: runs, and what else a model was asked."""
+def _with_metrics(
+    log: "SessionLog", since: str | None, names: dict[str | None, str]
+) -> "Iterator[RunLine | SessionLine]":
+    """Yield the lines that cost something: runs, and what else a model was asked.
+
+    `names` gets each run's agent, by the run's id.
+    """
     for line in log.lines():
+        if line["type"] == "run" and (name := line.get("name")):
+            names[line["run_id"]] = name
         if _costs(line) and (since is None or line["created_at"] >= since):
             yield line
 
@@ -91,8 +99,13 @@ def _costs(line: "Line") -> "TypeGuard[RunLine | SessionLine]":
     return line["type"] == "run" or (line["type"] == "session" and "metrics" in line)
 
 
-def _parts(run: "RunLine | SessionLine", by: str | None) -> Iterator[tuple[str, Any]]:
-    """Yield the totals that a line adds to each row: by model, its calls are parted."""
+def _parts(
+    run: "RunLine | SessionLine", by: str | None, names: dict[str | None, str]
+) -> Iterator[tuple[str, Any]]:
+    """Yield the totals that a line adds to each row: by model, its calls are parted.
+
+    What a model was asked after a run belongs to that run's agent.
+    """
     from clew.core.flight import without_details
     from clew.core.usage import totals
 
@@ -103,7 +116,7 @@ def _parts(run: "RunLine | SessionLine", by: str | None) -> Iterator[tuple[str, 
             yield model, totals(own, sum(call["duration"] for call in own))
         return
     keys = {
-        "agent": str((run["type"] == "run" and run.get("name")) or "-"),
+        "agent": names.get(run["run_id"] if run["type"] == "run" else run.get("by"), "-"),
         "session": run["session_id"],
         "day": run["created_at"][:10],
     }

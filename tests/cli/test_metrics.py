@@ -7,6 +7,7 @@ import pytest
 
 from tests.conftest import Clew
 from tests.provider import Provider
+from tests.summed_up import ASKS_FOR_NAME, summarizing
 
 COUNTS = ("input_tokens", "output_tokens", "total_tokens", "requests")
 
@@ -83,6 +84,26 @@ def test_by_agent_gives_a_row_for_each_and_one_for_runs_without(clew: Clew, mode
         clew("run", "-q", "-s", "s", *agent, "hi")
     rows = clew("metrics", "-s", "s", "--by", "agent", "--json").lines
     assert [(row["agent"], row["runs"]) for row in rows] == [("poet", 2), ("-", 1)]
+
+
+def test_summary_and_name_belong_to_the_agent_of_the_run_they_follow(clew: Clew) -> None:
+    summarizing(clew, autogenerate_session_name=True)
+    clew("run", "-a", "own:agent", "-s", "s", "one")
+    clew("run", "-a", "own:plain", "-s", "s", "two")
+    rows = clew("metrics", "-s", "s", "--by", "agent", "--json").lines
+    assert [(row["agent"], row["runs"], row["requests"]) for row in rows] == [
+        ("counter", 1, 3),
+        ("plain", 1, 1),
+    ]
+
+
+def test_what_was_asked_by_hand_is_no_agents(clew: Clew) -> None:
+    summarizing(clew)
+    clew("run", "-a", "own:plain", "-s", "s", "one")
+    namer = clew.recording((ASKS_FOR_NAME, "Small numbers"), name="names.jsonl")
+    clew("sessions", "rename", "s", "--auto", "-m", namer)
+    rows = clew("metrics", "-s", "s", "--by", "agent", "--json").lines
+    assert [(row["agent"], row["requests"]) for row in rows] == [("plain", 1), ("-", 1)]
 
 
 def test_by_day_gives_a_row_for_each(used: Clew) -> None:
