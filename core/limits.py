@@ -1,7 +1,7 @@
 """What a run may use, and whether it has."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from .errors import ConfigError, LimitReached
 from .model import Model, Price
@@ -30,6 +30,13 @@ class Limits:
     answer_tokens: int | None = None
     retries: int | None = None
     repairs: int | None = None
+    whole: "Limits | None" = field(default=None, compare=False)
+    """What these are the rest of, where they are: that is what people have set, and are told."""
+
+    @property
+    def told(self) -> "Limits":
+        """The limits that an error is to name."""
+        return self.whole or self
 
     @property
     def repeats(self) -> int:
@@ -140,7 +147,7 @@ class TimeLimit:
         own = self.limits.seconds
         if own is None or own != self.seconds:
             return self.budget.time_is_up(when)
-        message = f"the time limit of {own:g} s was reached{when}"
+        message = f"the time limit of {self.limits.told.seconds:g} s was reached{when}"
         return LimitReached(message, hint="--timeout sets it")
 
 
@@ -181,12 +188,12 @@ class Meter:
             raise self.time_is_up()
         if limits.tokens is not None and tokens > limits.tokens:
             raise LimitReached(
-                f"the limit of {limits.tokens} tokens was reached",
+                f"the limit of {limits.told.tokens} tokens was reached",
                 hint="--max-total-tokens sets it",
             )
         if limits.cost is not None and cost > limits.cost:
             raise LimitReached(
-                f"the limit of ${limits.cost:g} was reached", hint="--max-cost sets it"
+                f"the limit of ${limits.told.cost:g} was reached", hint="--max-cost sets it"
             )
         self._budget.check(tokens, cost, self._turns)
 

@@ -87,6 +87,7 @@ def left_of(limits: Limits, used: Totals) -> Limits:
     """Return what a run has left of its limits, for what is asked after it."""
     return replace(
         limits,
+        whole=limits.told,
         seconds=None if limits.seconds is None else max(0.0, limits.seconds - used["duration"]),
         tokens=None if limits.tokens is None else max(0, limits.tokens - used["total_tokens"]),
         cost=None if limits.cost is None else max(0.0, limits.cost - (used["cost"] or 0.0)),

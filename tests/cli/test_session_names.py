@@ -98,6 +98,13 @@ def test_a_name_and_a_summary_share_what_the_run_has_left(clew: Clew) -> None:
     assert "no summary was made: the limit of" in result.err
 
 
+def test_where_the_run_left_too_little_for_a_name_the_limit_is_told_as_it_was_set(
+    naming: Clew,
+) -> None:
+    result = naming(*RUN, "--max-total-tokens", "50", "one")
+    assert "clew: named after its prompt: the limit of 50 tokens was reached\n" in result.err
+
+
 def test_rename_auto_prints_the_name_it_gives(clew: Clew, model: str) -> None:
     clew("run", "-q", "-m", model, "-s", "s", "--name", "old", "one")
     namer = clew.recording((ASKS_FOR_NAME, '"Small numbers"'), name="names.jsonl")
