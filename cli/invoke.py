@@ -73,7 +73,8 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
             app.note(f"session {result.session_id}")
         say_what_was_found(app, result)
         code = show(app, result, live, options)
-        tend(app, agent, result, how, color_of_usage(app, options))
+        status = None if options["output_format"] == "stream-json" else _status(app, options)
+        tend(app, agent, result, how, color_of_usage(app, options), status)
     finally:
         last.tell()
     return code

@@ -1,5 +1,6 @@
 """What a model is asked about a session: after a run, and by `clew sessions summarize`."""
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import click
@@ -18,23 +19,51 @@ if TYPE_CHECKING:
     from clew.core.lines import Line
     from clew.core.result import RunOutput
     from clew.core.store import SessionLog
-    from clew.core.upkeep import Job
+    from clew.core.upkeep import Done, Job
+
+    from .status import StatusLine
 
 
 def tend(
-    app: App, agent: "Agent", result: "RunOutput", how: "Invocation", color: str | None
+    app: App,
+    agent: "Agent",
+    result: "RunOutput",
+    how: "Invocation",
+    color: str | None,
+    status: "StatusLine | None",
 ) -> None:
     """Have made what the agent wants after a run; say what did not come of it.
 
     With a `color`, what it used is said too.
     """
-    for done in agent.tend(result, how):
+    for done in _shown(agent, agent.tend(result, how), status):
         if done.error is not None:
             named = done.line is not None and done.line["name"]
             told = "named after its prompt" if named else f"no {done.what} was made"
             app.note(f"{told}: {' '.join(done.error.message.split())}")
         if done.line is not None and color is not None:
             output.note(f"{done.what}: {usage(done.line['metrics'])}", color=color)
+
+
+def _shown(agent: "Agent", made: "Iterator[Done]", status: "StatusLine | None") -> "Iterator[Done]":
+    """Yield what is made, one after the other, and show what is being made."""
+    if status is None or not agent.tends:
+        yield from made
+        return
+    wishes = {
+        "naming the session": agent.autogenerate_session_name,
+        "summarizing the conversation": agent.enable_session_summaries,
+    }
+    output.make_way_for(status)
+    try:
+        for what in filter(wishes.get, wishes):
+            status.show(what)
+            done = next(made, None)
+            status.hide()
+            if done is not None:
+                yield done
+    finally:
+        status.end()
 
 
 @click.command("summarize", short_help="Have a model summarize a session.")

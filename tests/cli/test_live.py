@@ -12,6 +12,7 @@ import pytest
 from tests.attached import Pages
 from tests.conftest import Clew
 from tests.provider import Answer, Provider
+from tests.summed_up import ASKS_FOR_NAME
 from tests.terminal import Person, in_terminal, screen
 from tests.toolcalls import call, calling, command, script
 
@@ -112,6 +113,25 @@ def test_a_model_that_says_nothing_yet_is_shown_with_its_time(
     person = sits("-m", "openai/test-model", "go")
     provider.wait_for_requests(1)
     person.shows("openai/test-model 1 s")
+    gate.set()
+    assert left(person) == ["hello there"]
+
+
+def test_the_naming_of_a_session_is_shown_with_its_time(
+    clew: Clew, sits: Sits, provider: Provider
+) -> None:
+    gate = threading.Event()
+
+    def late(body: Any) -> Answer:
+        if ASKS_FOR_NAME not in str(body):
+            return Answer("hello there")
+        gate.wait(100)
+        return Answer("Small talk")
+
+    provider.default = late
+    (clew.cwd / "a.yaml").write_text("{autogenerate_session_name: true}")
+    person = sits("-a", "./a.yaml", "-m", "openai/test-model", "go")
+    person.shows("naming the session 1 s")
     gate.set()
     assert left(person) == ["hello there"]
 
