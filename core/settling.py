@@ -22,7 +22,7 @@ def settlements(chain: Chain, answers: Answers) -> dict[str, Settlement]:
         raise UsageError(f"run {first['run_id']!r} is {first['status']}: it waits for nothing")
     meant = answers.settle(first["requirements"])
     if not meant:
-        raise UsageError(f"nothing is settled by that: {waits_for(first)}", hint=SETTLE_HINT)
+        raise UsageError(f"nothing is settled by that: {waits_for(first)}", hint=_hint(first))
     still_open = _still_open(chain)
     return {call: said for call, said in meant.items() if call in still_open}
 
@@ -42,7 +42,7 @@ def refuse_unsettled(run: RunLine, decide: Decide) -> None:
         return
     confirmable = any(one["kind"] == "confirm" for one in open_ones(run))
     if decide is pause or (decide is confirm_all and not confirmable):
-        raise UsageError(waits_for(run), hint=SETTLE_HINT)
+        raise UsageError(waits_for(run), hint=_hint(run))
 
 
 def settles_only(run: RunLine | None, settled: Mapping[str, Settlement], decide: Decide) -> bool:
@@ -54,7 +54,13 @@ def settles_only(run: RunLine | None, settled: Mapping[str, Settlement], decide:
     return decide is reject_all
 
 
-SETTLE_HINT = "settle it with --confirm, --reject, --answer or --result"
+_WAYS = {"confirm": "--confirm", "input": "--answer", "result": "--result"}
+
+
+def _hint(run: RunLine) -> str:
+    kinds = {one["kind"] for one in open_ones(run)}
+    ways = ", ".join(way for kind, way in _WAYS.items() if kind in kinds)
+    return f"settle it with {ways} or --reject"
 
 
 def open_ones(run: RunLine) -> list[Requirement]:

@@ -73,6 +73,22 @@ def test_a_call_that_needs_a_yes_is_not_made_and_the_run_is_paused(confirmed: Cl
     assert sent(confirmed) == line["tools"] == []
 
 
+@pytest.mark.parametrize(
+    ("what", "ways"),
+    [
+        ("confirmed", "--confirm or --reject"),
+        ("asking", "--answer or --reject"),
+        ("outside", "--result or --reject"),
+    ],
+)
+def test_the_hint_names_what_settles_this_run(
+    clew: Clew, request: pytest.FixtureRequest, what: str, ways: str
+) -> None:
+    request.getfixturevalue(what)
+    refused = clew("continue", "-s", "s", "--resume", code=2)
+    assert refused.err.endswith(f"\n  hint: settle it with {ways}\n")
+
+
 def test_a_paused_run_prints_nothing_and_tells_what_waits_and_how_to_settle_it(clew: Clew) -> None:
     model = plays(clew, [call("c1", to="a")])
     path = tool(clew, requires_confirmation=True)
