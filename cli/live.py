@@ -103,7 +103,7 @@ class TextLive:
             case "ToolCallStarted" if self._tells and self._status is None:
                 output.note(f"calling {described(event['tool'])}")
             case "ToolCallCompleted" | "ToolCallError" if self._tells:
-                output.note(_how_it_went(event["tool"], called=self._status is not None))
+                output.note(_how_it_went(event, called=self._status is not None))
             case "SessionSummaryStarted" if self._tells:
                 output.note("summarizing the conversation")
             case "ModelRequestError":
@@ -149,12 +149,16 @@ def described(tool: ToolRecord) -> str:
     return f"{tool['tool_name']}({shorten(json.dumps(tool['tool_args'], ensure_ascii=False))})"
 
 
-def _how_it_went(tool: ToolRecord, *, called: bool) -> str:
+def _how_it_went(event: Event, *, called: bool) -> str:
     """Return the end of a tool call; with `called` also what was called."""
+    tool = event["tool"]
+    said = shorten(" ".join(tool["result"].split()))
+    if "decision" in event:
+        how = "was rejected" if event["decision"] == "rejected" else "has its result"
+        return f"{described(tool)} {how}: {said}"
     how = "failed" if tool["tool_call_error"] else "is done"
-    said = " ".join(tool["result"].split())
     what = described(tool) if called else tool["tool_name"]
-    return f"{what} {how} ({tool['duration']:.1f} s): {shorten(said)}"
+    return f"{what} {how} ({tool['duration']:.1f} s): {said}"
 
 
 class JsonLive:

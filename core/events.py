@@ -5,7 +5,7 @@ from typing import Any, Literal, NotRequired
 
 from .clock import now
 from .errors import ErrorRecord
-from .lines import RunLine, Status, ToolRecord
+from .lines import Decision, RunLine, Status, ToolRecord
 from .typed import TypedDict
 from .usage import CallKind
 
@@ -50,6 +50,8 @@ class Event(TypedDict):
     metrics: NotRequired[dict[str, Any]]
     error: NotRequired[ErrorRecord]
     tool: NotRequired[ToolRecord]
+    decision: NotRequired[Decision]
+    """Why a tool call ended without the tool: `rejected` or `supplied`."""
     run: NotRequired[RunLine]
     """The whole line; only the last event has it."""
 

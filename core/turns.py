@@ -11,10 +11,10 @@ from .answer_repair import Repairs
 from .approvals import Decide, Settlement
 from .clock import now
 from .errors import ClewError, LimitReached, ProviderDown
-from .events import Announcer, EventName
+from .events import Announcer, Event, EventName
 from .exchange import Exchange
 from .flight import unended
-from .lines import Requirement, State, ToolRecord
+from .lines import Decision, Requirement, State, ToolRecord
 from .messages import Message, ToolCall, assistant, in_call_order, open_calls, tool_result
 from .model import ModelReply, ModelRequest
 from .run_state import RunState
@@ -72,7 +72,8 @@ class Turns:
     said: list[Message] = field(default_factory=list)
     tools: list[ToolRecord] = field(default_factory=list)
     requirements: list[Requirement] = field(default_factory=list)
-    _begun: set[str] = field(default_factory=set)
+    _begun: dict[str, float] = field(default_factory=dict)
+    _stood_in: dict[str, Decision] = field(default_factory=dict)
     _done: dict[str, ToolRecord] = field(default_factory=dict)
     _taken: int = 0
     _made: int = 0
@@ -126,7 +127,13 @@ class Turns:
     def give_up(self) -> None:
         """Say of each call that has no result why: a provider takes no message without one."""
         for call in open_calls(self.said):
-            self._end(self._done.get(call["id"]) or unended(call, self._begun, "the run ended"))
+            self._end(self._done.get(call["id"]) or self._unended(call))
+
+    def _unended(self, call: ToolCall) -> ToolRecord:
+        record = unended(call, self._begun, "the run ended")
+        if call["id"] in self._begun:
+            record["duration"] = round(time.monotonic() - self._begun[call["id"]], 3)
+        return record
 
     def _take_turn(self) -> None:
         most = self.exchange.limits.most_turns
@@ -200,6 +207,7 @@ class Turns:
     ) -> ToolRecord:
         """Return the end of a call that is not made: somebody said no, or what its result is."""
         self._decided(requirement, settlement)
+        self._stood_in[call["id"]] = settlement.decision
         arguments = requirement["tool_args"]
         if settlement.decision == "supplied":
             return _record(call, arguments, storable(settlement.result))
@@ -274,7 +282,7 @@ class Turns:
 
     def _begin(self, made: _Ready) -> None:
         record = _record(made.call, made.arguments, "")
-        self._begun.add(made.call["id"])
+        self._begun[made.call["id"]] = time.monotonic()
         self.flight.note({"begun": record})
         self.announcer.tell({**self.announcer.event("ToolCallStarted"), "tool": record})
 
@@ -282,7 +290,9 @@ class Turns:
         self._done[record["tool_call_id"]] = record
         self.flight.note({"tool": record})
         name: EventName = "ToolCallError" if record["tool_call_error"] else "ToolCallCompleted"
-        self.announcer.tell({**self.announcer.event(name), "tool": record})
+        event: Event = {**self.announcer.event(name), "tool": record}
+        stood_in = self._stood_in.get(record["tool_call_id"])
+        self.announcer.tell({**event, "decision": stood_in} if stood_in else event)
 
     def _end(self, record: ToolRecord) -> None:
         if record["tool_call_id"] not in self._done:

@@ -89,6 +89,36 @@ def test_the_hint_names_what_settles_this_run(
     assert refused.err.endswith(f"\n  hint: settle it with {ways}\n")
 
 
+@pytest.mark.parametrize(
+    ("what", "settle", "told", "decision"),
+    [
+        (
+            "confirmed",
+            ("--reject", "--note", "Not now."),
+            "was rejected: The user did not allow this call: Not now.",
+            "rejected",
+        ),
+        ("outside", ("--result", "c1=All sent."), "has its result: All sent.", "supplied"),
+    ],
+)
+def test_a_call_that_is_not_made_is_told_as_what_was_decided(
+    clew: Clew,
+    request: pytest.FixtureRequest,
+    what: str,
+    settle: tuple[str, ...],
+    told: str,
+    decision: str,
+) -> None:
+    request.getfixturevalue(what)
+    before = clew.session_file("s").read_bytes()
+    assert f'clew: send({{"to": "a"}}) {told}\n' in clew("continue", "-v", "-s", "s", *settle).err
+    clew.session_file("s").write_bytes(before)
+    events = clew("continue", "-s", "s", *settle, "-o", "stream-json").lines
+    assert [each["decision"] for each in events if "tool" in each] == [decision]
+    schema = clew("schema", "event").json
+    assert not [one for each in events for one in Draft202012Validator(schema).iter_errors(each)]
+
+
 def test_a_paused_run_prints_nothing_and_tells_what_waits_and_how_to_settle_it(clew: Clew) -> None:
     model = plays(clew, [call("c1", to="a")])
     path = tool(clew, requires_confirmation=True)

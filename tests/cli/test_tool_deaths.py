@@ -150,6 +150,7 @@ def test_a_function_that_never_returns_does_not_hold_up_an_interrupt(clew: Clew)
         assert process.wait(100) == -signal.SIGINT
     (line,) = clew.stored("s")
     assert results(line) == [f"the run ended {MAY_HAVE}"]
+    assert 0 < line["tools"][0]["duration"] <= line["metrics"]["duration"]
 
 
 def state_of(clew: Clew) -> Any:
