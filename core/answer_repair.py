@@ -1,4 +1,4 @@
-"""The repair of an answer that is not the JSON that was asked for: the model is asked once more."""
+"""Answers that are to be JSON of some shape: read once, and asked for again where they misfit."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -15,25 +15,33 @@ _ENDED_OTHERWISE = ("length", "content_filter")
 
 @dataclass
 class Repairs:
-    """What is asked again for, and how often."""
+    """Which shape answers are to have, and how often one is asked for again; holds the last."""
 
     schema: dict[str, Any] | None = None
     left: int = 0
+    _data: Any = None
+    _wrong: SchemaMismatch | None = None
 
-    def misfit(self, reply: ModelReply, text: str) -> Misfit | None:
-        """Return what is wrong with an answer that the model could mend.
+    def read(self, reply: ModelReply, text: str) -> Misfit | None:
+        """Take an answer; return what is wrong with it, if the model could mend that.
 
-        An answer that was cut off at its longest length would only be cut off again.
+        One that was cut off at its longest length would only be cut off again; a schema that cannot
+        be applied is mended by no answer.
         """
-        if self.schema is None or not self.left or reply.finish_reason in _ENDED_OTHERWISE:
+        if self.schema is None:
             return None
         try:
-            parse_answer(text, self.schema)
-        except Misfit as misfit:
-            return misfit
-        except SchemaMismatch:
-            pass  # the schema cannot be applied, which no answer mends
-        return None
+            self._data, self._wrong = parse_answer(text, self.schema), None
+        except SchemaMismatch as error:
+            self._data, self._wrong = None, error
+        mendable = self.left and reply.finish_reason not in _ENDED_OTHERWISE
+        return self._wrong if mendable and isinstance(self._wrong, Misfit) else None
+
+    def data(self) -> Any:
+        """Return what the last answer holds; raise SchemaMismatch if that does not fit."""
+        if self._wrong is not None:
+            raise self._wrong
+        return self._data
 
     def question(self, misfit: Misfit) -> Message:
         """Return the message that tells what was wrong, and asks again."""

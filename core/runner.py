@@ -12,7 +12,6 @@ from dataclasses import replace
 from typing import cast
 
 from .answer_repair import Repairs
-from .answer_schema import parse_answer
 from .approvals import Decide, Settlement
 from .errors import Cancelled, ClewError, RequestRefused, SchemaMismatch, StoreError
 from .events import Announcer, Listener
@@ -168,10 +167,8 @@ def _outcome(order: Order, planned: Plan, turns: Turns) -> Outcome:
         raise RequestRefused("the provider's content filter stopped the answer")
     cut = reply is not None and reply.finish_reason == "length"
     code = _CUT if cut else 0
-    if order.schema is None:
-        return Outcome("COMPLETED", code)
     try:
-        return Outcome("COMPLETED", code, data=parse_answer(turns.exchange.content, order.schema))
+        return Outcome("COMPLETED", code, data=turns.repairs.data())
     except SchemaMismatch as error:
         error.hint = "it was cut off at its longest length: see --max-tokens" if cut else error.hint
         raise

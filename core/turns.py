@@ -108,8 +108,8 @@ class Turns:
         return False
 
     def _repair(self, reply: ModelReply, sent: Sequence[Message]) -> Message | None:
-        """Return what asks for an answer again that does not fit, if the limits have room."""
-        misfit = self.repairs.misfit(reply, self.exchange.content)
+        """Read an answer; return what asks for it again if it does not fit, and there is room."""
+        misfit = self.repairs.read(reply, self.exchange.content)
         if misfit is None or self._taken >= self.exchange.limits.most_turns:
             return None
         question = self.repairs.question(misfit)
