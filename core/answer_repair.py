@@ -19,6 +19,8 @@ class Repairs:
 
     schema: dict[str, Any] | None = None
     left: int = 0
+    unmended: str = ""
+    """The answer that is being asked for again."""
     _data: Any = None
     _wrong: SchemaMismatch | None = None
 
@@ -28,6 +30,7 @@ class Repairs:
         One that was cut off at its longest length would only be cut off again; a schema that cannot
         be applied is mended by no answer.
         """
+        self.unmended = ""
         if self.schema is None:
             return None
         try:

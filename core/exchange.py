@@ -91,10 +91,12 @@ class Exchange:
         if not answered:
             self.pieces.clear()
 
-    def break_off(self) -> None:
-        """Tell what there is of an answer that will not be whole."""
+    def break_off(self, before: str) -> None:
+        """Tell what there is of an answer that will not be whole; if nothing, the one `before`."""
         if self.is_open:
             self.end_turn(answered=True)
+        if before and not self.pieces:
+            self.announcer.tell({**self.announcer.event("RunContent"), "content": before})
 
     def has_room(self, messages: Sequence[Message]) -> bool:
         """Tell whether another request with these messages is within the limits."""

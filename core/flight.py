@@ -71,6 +71,7 @@ class _Died:
         self._intent = intent
         self._messages = list(intent["messages"])
         self._text: list[str] = []
+        self._unmended = ""
         self._calls: list[Call] = []
         self._pending: Call | None = None
         self._begun: set[str] = set()
@@ -89,8 +90,11 @@ class _Died:
         elif "text" in note:
             self._text.append(str(note["text"]))
         elif "message" in note:
-            self._messages.append(cast(Message, note["message"]))
+            message = cast(Message, note["message"])
+            self._messages.append(message)
             self._text.clear()
+            if message["role"] == "assistant" and not message.get("tool_calls"):
+                self._unmended = message["content"]
         elif "begun" in note:
             self._begun.add(str(note["begun"]["tool_call_id"]))
         elif "tool" in note:
@@ -116,7 +120,7 @@ class _Died:
             calls.append(_as_far_as_it_came(self._pending, content))
         metrics = run_metrics(calls, sum(call["duration"] for call in calls), None)
         line = self._intent.copy()
-        line["content"] = content
+        line["content"] = content or self._unmended
         said = [*self._messages, *([assistant(content)] if content else [])]
         line["messages"] = in_call_order(said)
         line["tools"] = self._tools

@@ -103,8 +103,8 @@ class Outcome:
     data: Any = None
 
 
-def final_line(intent: RunLine, turns: Turns, outcome: Outcome) -> RunLine:
-    """Return the line of a run that ended so."""
+def final_line(intent: RunLine, turns: Turns, outcome: Outcome, before: str) -> RunLine:
+    """Return the line of a run that ended so; `before` is its answer if no other came."""
     exchange = turns.exchange
     metrics = run_metrics(exchange.calls, exchange.seconds, exchange.first_token)
     reply, content = exchange.reply, exchange.content
@@ -113,7 +113,7 @@ def final_line(intent: RunLine, turns: Turns, outcome: Outcome) -> RunLine:
     line["status"] = outcome.status
     line["exit_code"] = outcome.exit_code
     line["error"] = outcome.error.record() if outcome.error else None
-    line["content"] = content
+    line["content"] = content or before
     line["data"] = outcome.data
     line["finish_reason"] = reply.finish_reason if reply else None
     line["resolved_model"] = reply.resolved_model if reply else None

@@ -52,8 +52,6 @@ def perform(
     intent = intent_line(order, planned, log)
     flight = _begin(order, log, intent, shield)
     announcer = Announcer(listener, order.run_id, log.session_id)
-    if order.process is not None:
-        flight.note({"process": order.process})
     exchange = Exchange(order.model, order.limits, flight, announcer, order.fallbacks, order.budget)
     exchange.started -= order.spent
     turns = Turns(
@@ -76,10 +74,9 @@ def perform(
     except BaseException:
         flight.stranded()
         raise
-    if outcome.status != "PAUSED":
-        turns.give_up()
-    line = final_line(intent, turns, outcome)
-    exchange.break_off()
+    unmended = "" if outcome.status == "PAUSED" else turns.give_up()
+    line = final_line(intent, turns, outcome, unmended)
+    exchange.break_off(unmended)
     result, late = _land(log, flight, line, turns.state.change, shield)
     announcer.end(result.line)
     ended_by = stop or late
@@ -156,6 +153,8 @@ def _begin(order: Order, log: SessionLog, intent: RunLine, shield: Shield) -> Fl
         for flight in begun:
             flight.landed()
         raise
+    if order.process is not None:
+        begun[0].note({"process": order.process})
     return begun[0]
 
 

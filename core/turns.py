@@ -116,6 +116,7 @@ class Turns:
         if not self.exchange.has_room([*sent, *self.said, question]):
             return None
         self.repairs.left -= 1
+        self.repairs.unmended = self.exchange.content
         event = self.announcer.event("OutputRepairStarted")
         self.announcer.tell({**event, "error": misfit.record()})
         return question
@@ -124,10 +125,14 @@ class Turns:
         self.said.append(message)
         self.flight.note({"message": message})
 
-    def give_up(self) -> None:
-        """Say of each call that has no result why: a provider takes no message without one."""
+    def give_up(self) -> str:
+        """Say of each call that has no result why: a provider takes no message without one.
+
+        Returns the answer that was being asked for again.
+        """
         for call in open_calls(self.said):
             self._end(self._done.get(call["id"]) or self._unended(call))
+        return self.repairs.unmended
 
     def _unended(self, call: ToolCall) -> ToolRecord:
         record = unended(call, self._begun, "the run ended")

@@ -198,7 +198,31 @@ def test_a_repair_that_fails_ends_the_run_with_that_failure_and_keeps_the_first_
     (line,) = clew.stored("s")
     said = [m["content"] for m in line["messages"] if m["role"] == "assistant"]
     assert (said, kinds(line)) == ([WRONG], ["model", "repair"])
+    assert line["content"] == WRONG
     assert provider.requests[1].body["messages"][-1]["role"] == "user"
+
+
+def test_the_stream_of_a_repair_that_fails_ends_with_the_first_answer(
+    clew: Clew, provider: Provider
+) -> None:
+    provider.answer(WRONG)
+    provider.answer(status=500)
+    options = ("-m", "openai/test-model", "--retries", "0", "-o", "stream-json")
+    *told, last = clew("run", *options, *AGE, "go", code=69).lines
+    content = [event["content"] for event in told if event["event"] == "RunContent"]
+    assert "".join(content) == last["run"]["content"] == WRONG
+
+
+def test_a_repair_that_is_paused_has_no_answer_yet(clew: Clew) -> None:
+    said: list[Json] = [
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "content": WRONG},
+        {"role": "assistant", "content": "", "tool_calls": [call("t")]},
+        {"role": "assistant", "content": RIGHT},
+    ]
+    tool = script("echo 7", requires_confirmation=True)
+    line = clew("run", "-m", played(clew, said), "-t", tool, *AGE, "--json", "go", code=6).json
+    assert (line["status"], line["content"]) == ("PAUSED", "")
 
 
 @pytest.mark.slow
@@ -214,4 +238,5 @@ def test_a_run_that_is_killed_in_its_repair_comes_back_with_both_answers(
     clew("continue", "-s", "s", "-m", clew.recording(("on", "ok")), "on")
     died = clew.stored("s")[0]
     assert (died["status"], kinds(died)) == ("INTERRUPTED", ["model", "repair"])
+    assert died["content"] == WRONG
     assert [message["role"] for message in died["messages"]][-3:] == ["user", "assistant", "user"]
