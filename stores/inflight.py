@@ -9,7 +9,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any, cast
 
@@ -157,11 +157,17 @@ def any_record(stem: str) -> bool:
     return next(_paths(stem), None) is not None
 
 
-def dead_records(stem: str, suffix: str = _SUFFIX) -> Iterator[tuple[str, int]]:
-    """Yield path and descriptor of each record whose owner is dead, locked for the caller."""
+def listed(stem: str) -> list[str]:
+    """Return the paths of the records of runs and of jobs that there are now."""
+    return list(_paths(stem, (_SUFFIX, JOB)))
+
+
+def dead_records(paths: Iterable[str], suffix: str = _SUFFIX) -> Iterator[tuple[str, int]]:
+    """Yield path and descriptor of each of these records whose name ends so and whose owner is
+    dead, locked for the caller."""
     from filelock import lock_descriptor
 
-    for path in _paths(stem, suffix):
+    for path in (path for path in paths if path.endswith(suffix)):
         with storing("recover", path):
             try:
                 fd = open_private(path, os.O_RDWR)
@@ -225,7 +231,7 @@ def _try_to_store(line: Line) -> None:
     decode(encode(seal(draft_of(line), Tip(), created_at=line["created_at"], **who)))
 
 
-def _paths(stem: str, suffix: str = _SUFFIX) -> Iterator[str]:
+def _paths(stem: str, suffix: str | tuple[str, ...] = _SUFFIX) -> Iterator[str]:
     folder, session = os.path.split(stem)
     names: list[str] = []
     with storing("read", folder), suppress(FileNotFoundError, NotADirectoryError):

@@ -144,7 +144,8 @@ class SessionFile:
     def recover(self) -> list[RunLine]:
         """Store the dead runs in flight as INTERRUPTED, each exactly once."""
         recovered: list[RunLine] = []
-        for path, fd in inflight.dead_records(self._flights):
+        paths = inflight.listed(self._flights)
+        for path, fd in inflight.dead_records(paths):
             with storing("recover", path):
                 record = inflight.read_record(fd)
                 if record is None:
@@ -153,11 +154,11 @@ class SessionFile:
                 line = self.append(partial(self._unless_stored, *record))
                 recovered += [cast(RunLine, line)] if line is not None else []
                 os.unlink(path)
-        self._recover_jobs()
+        self._recover_jobs(paths)
         return recovered
 
-    def _recover_jobs(self) -> None:
-        for path, fd in inflight.dead_records(self._flights, inflight.JOB):
+    def _recover_jobs(self, paths: list[str]) -> None:
+        for path, fd in inflight.dead_records(paths, inflight.JOB):
             with storing("recover", path):
                 record = inflight.read_job(fd)
                 if record is None:
