@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .mcp_server import McpServer as McpServer
     from .mcp_server import McpTool as McpTool
     from .result import RunOutput as RunOutput
+    from .team import Team as Team
 else:
     _HOMES = {
         "Agent": "agent",
@@ -34,6 +35,7 @@ else:
         "McpTool": "mcp_server",
         "HistoryPolicy": "history",
         "RunOutput": "result",
+        "Team": "team",
     }
 
     def __getattr__(name: str) -> object:
@@ -55,4 +57,5 @@ __all__ = [
     "McpServer",
     "McpTool",
     "RunOutput",
+    "Team",
 ]

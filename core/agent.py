@@ -112,7 +112,7 @@ class Agent:
             session_id=session_id,
             user_id=user_id,
             run_id=run_id,
-            history=replace(self._policy(), on=bool(on)),
+            history=replace(self.history_policy, on=bool(on)),
             change=StateChange(patch=patch),
             files=files,
             on_event=last if self.tends else on_event,
@@ -199,8 +199,8 @@ class Agent:
             instructions=self._instructions(how),
             agent=how.source,
             given_params=how.params,
-            history=replace(how.history or self._policy(), window=window),
-            change=replace(how.change, initial=self._initial()),
+            history=replace(how.history or self.history_policy, window=window),
+            change=replace(how.change, initial=self.initial_state()),
             schema=self.output_schema,
             model_options=storable_value(self.options, "options"),
             limits=self.limits,
@@ -235,7 +235,13 @@ class Agent:
             )
         return values
 
-    def _initial(self) -> State:
+    @property
+    def takes(self) -> frozenset[str]:
+        """The names of the params that may be given."""
+        return frozenset(self.params)
+
+    def initial_state(self) -> State:
+        """Return what a new session starts with."""
         initial: State = storable_value(self.session_state, "session_state")
         return initial
 
@@ -272,7 +278,9 @@ class Agent:
         session = {"CLEW_SESSION": log.session_id} if kept else {}
         return {"CLEW_RUN": asked.run_id, "CLEW_USER": log.user_id, **session}
 
-    def _policy(self) -> HistoryPolicy:
+    @property
+    def history_policy(self) -> HistoryPolicy:
+        """What it sends of the earlier turns, where nobody says otherwise."""
         return HistoryPolicy(
             on=bool(self.add_history_to_context),
             runs=self.num_history_runs,

@@ -10,8 +10,10 @@ from .attachments import load
 from .chain import Chain, follow, going_on, gone_on_with, same_question
 from .clock import new_id, new_run_id
 from .errors import ConflictError, UsageError
+from .inside import Inside
 from .invocation import Asked, Invocation
 from .limits import refuse_unpriced
+from .lines import RunLine
 from .order import Order, Plan, plan, within_budget
 from .result import RunOutput
 from .runner import perform
@@ -89,7 +91,7 @@ def _once(what: Runnable, asked: Asked, log: SessionLog, how: Invocation, after:
 def _in_turn(what: Runnable, asked: Asked, log: SessionLog, how: Invocation) -> RunOutput:
     # A litellm model takes seconds to be loaded: not while others wait for the turn.
     order = what.order(asked, log, how)
-    refuse_unpriced(order.models, order.limits, order.budget)
+    refuse_unpriced((*order.models, *order.models_inside), order.limits, order.budget)
     serial = order.history.on or how.serial or how.resume is not None
     turn = log.turn(order.run_id, how.waiting) if serial else nullcontext()
     with Servers() as servers, turn:
@@ -109,12 +111,62 @@ def _in_turn(what: Runnable, asked: Asked, log: SessionLog, how: Invocation) -> 
     return replace(result, recovered=tuple(recovered), problems=tuple(log.problems))
 
 
+def call_inside(what: Runnable, input: str, how: Invocation, inside: Inside) -> RunLine:
+    """Make a run inside another, or go on with the one that `inside` names; return its line.
+
+    That is the line as it was where there is nothing to be done, or nobody has settled what it
+    waits for.
+    """
+    how = replace(how, run_id=inside.run_id, answers=Answers(), resume=inside.resumes)
+    asked, log = _asked(what, input, how)
+    chain = _begun_inside(log, inside)
+    if chain is None:
+        how = replace(how, resume=None)
+    order = what.order(asked, log, how)
+    left = inside.outer.exchange.seconds_left
+    seconds = min((s for s in (order.limits.seconds, left) if s is not None), default=None)
+    order = replace(
+        order,
+        outer=inside.outer,
+        snapshot=inside.state,
+        preface=inside.preface,
+        limits=replace(order.limits, seconds=seconds),
+    )
+    with Servers() as servers:
+        if chain is not None:
+            tip = chain.tip
+            if tip["status"] == "COMPLETED" or _still_waits(tip, inside, how):
+                return tip
+            order = replace(order, input="", files=(), resumes=tip, settled=dict(inside.settled))
+        result = perform(_with_tools(order, chain, servers), log, how.on_event)
+    if result.store_error is not None:
+        raise result.store_error
+    return result.line
+
+
+def _begun_inside(log: SessionLog, inside: Inside) -> Chain | None:
+    """Return the run to go on with; None if it was not begun when all ended."""
+    return None if inside.resumes is None else follow(log, inside.resumes)
+
+
+def _still_waits(tip: RunLine, inside: Inside, how: Invocation) -> bool:
+    """Tell whether a paused run has to go on waiting."""
+    if tip["status"] != "PAUSED" or inside.settled:
+        return False
+    try:
+        refuse_unsettled(tip, how.decide)
+    except UsageError:
+        return True
+    return False
+
+
 def _with_tools(order: Order, chain: Chain | None, servers: Servers) -> Order:
     """Return the order with all its tools, and with what was settled fitted to them."""
     order = servers.join_in(order)
     if chain is None or not order.settled:
         return order
-    return replace(order, settled=fitted(order.settled, chain, by_name(order.tools)))
+    tools = by_name(order.tools)
+    return replace(order, settled=fitted(order.settled, chain, tools, order.tools_inside))
 
 
 def _asked(what: Runnable, input: str, how: Invocation) -> tuple[Asked, SessionLog]:

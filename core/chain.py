@@ -77,7 +77,9 @@ def resumable(log: SessionLog, run_id: str | None) -> str:
 
     Raises NotFoundError if there is none, UsageError if the named one is finished.
     """
-    dead = [flight.line for flight in log.in_flight() if not flight.running]
+    dead = [
+        flight.line for flight in log.in_flight() if not flight.running and is_top_run(flight.line)
+    ]
     if run_id is None:
         return dead[-1]["run_id"] if dead else unfinished(log)["run_id"]
     if any(line["run_id"] == run_id for line in dead):
@@ -86,6 +88,11 @@ def resumable(log: SessionLog, run_id: str | None) -> str:
     if chain is None:
         raise NotFoundError(
             f"session {log.session_id} has no run {run_id!r}", hint="`clew history` shows its runs"
+        )
+    root = chain.first["root_run_id"]
+    if root is not None:
+        raise UsageError(
+            f"run {run_id!r} is a part of run {root!r}", hint=f"go on with that: --resume={root}"
         )
     if chain.first["status"] == "COMPLETED":
         raise UsageError(f"run {run_id!r} is COMPLETED: there is nothing to resume")
@@ -144,7 +151,8 @@ def same_question(
     `what` is kind, name, definition and params; `before` is what the run was to go on with.
     """
     options = run.get("options") or {}
-    ran = (run.get("kind", "agent"), run.get("name"), options.get("agent"), options.get("param"))
+    kind = run.get("kind", "agent")
+    ran = (kind, run.get("name"), options.get(kind), options.get("param"))
     asked = (run["input"], _hashes(run.get("files", [])))
     earlier = [] if before is None else before["files"]
     said = (whole_input(before, input_text), _hashes([*earlier, *files]))

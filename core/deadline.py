@@ -1,16 +1,21 @@
 """Work that is given up when its time is over, whatever it waits for.
 
 A provider can keep a connection busy for ever without a word of the answer, and no time-out of a
-socket notices. So the work is done in a thread of its own, and this one watches the clock.
+socket notices. So the work is done in a thread of its own, and this one watches the clock. Nor does
+a signal reach every thread that waits: this one looks whether it is to stop.
 """
 
+import math
 import queue
 import threading
 import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from .stop import Stop
+
 T = TypeVar("T")
+_LOOK_SECONDS = 0.1
 
 
 class TimeIsUp(Exception):
@@ -22,14 +27,18 @@ class _Abandoned(Exception):
 
 
 def within(
-    seconds: float, work: Callable[[Callable[[str], None]], T], on_text: Callable[[str], None]
+    seconds: float | None,
+    work: Callable[[Callable[[str], None]], T],
+    on_text: Callable[[str], None],
+    stop: Stop | None = None,
 ) -> T:
     """Return what `work` returns; pass what it gives piece by piece on to `on_text`, in order.
 
-    Raises TimeIsUp after so many seconds; the thread then ends with its next piece, or with the
-    process. What `work` or `on_text` raises passes through.
+    Raises TimeIsUp after so many seconds (None: never), Cancelled when `stop` says so; the thread
+    then ends with its next piece, or with the process. What `work` or `on_text` raises passes
+    through.
     """
-    end = time.monotonic() + seconds
+    end = math.inf if seconds is None else time.monotonic() + seconds
     given: queue.SimpleQueue[str | None] = queue.SimpleQueue()
     outcome: list[T] = []
     failure: list[BaseException] = []
@@ -49,7 +58,7 @@ def within(
 
     threading.Thread(target=do, daemon=True).start()
     try:
-        while (piece := _next(given, end)) is not None:
+        while (piece := _next(given, end, stop)) is not None:
             on_text(piece)
     finally:
         abandoned.set()
@@ -58,8 +67,13 @@ def within(
     return outcome[0]
 
 
-def _next(given: "queue.SimpleQueue[str | None]", end: float) -> str | None:
-    try:
-        return given.get(timeout=max(0.0, end - time.monotonic()))
-    except queue.Empty:
-        raise TimeIsUp from None
+def _next(given: "queue.SimpleQueue[str | None]", end: float, stop: Stop | None) -> str | None:
+    while True:
+        left = max(0.0, end - time.monotonic())
+        if stop is not None:
+            stop.check()
+        try:
+            return given.get(timeout=left if stop is None else min(left, _LOOK_SECONDS))
+        except queue.Empty:
+            if time.monotonic() >= end:
+                raise TimeIsUp from None

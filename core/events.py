@@ -1,7 +1,8 @@
 """What flows while a run goes on: deltas are never lines; the last event carries the line."""
 
+import threading
 from collections.abc import Callable
-from typing import Any, Literal, NotRequired
+from typing import Any, Literal, NotRequired, cast
 
 from .clock import now
 from .errors import ErrorRecord
@@ -28,6 +29,22 @@ EventName = Literal[
     "RunPaused",
     "RunCancelled",
     "RunError",
+    "TeamRunStarted",
+    "TeamModelRequestStarted",
+    "TeamModelRequestError",
+    "TeamFallbackModelActivated",
+    "TeamModelContent",
+    "TeamRunContent",
+    "TeamRunIntermediateContent",
+    "TeamModelRequestCompleted",
+    "TeamOutputRepairStarted",
+    "TeamToolCallStarted",
+    "TeamToolCallCompleted",
+    "TeamToolCallError",
+    "TeamRunCompleted",
+    "TeamRunPaused",
+    "TeamRunCancelled",
+    "TeamRunError",
 ]
 
 
@@ -39,6 +56,8 @@ class Event(TypedDict):
     parent_run_id: str | None
     session_id: str | None
     created_at: str
+    name: NotRequired[str | None]
+    """Of a run inside another: whose it is."""
     model: NotRequired[str]
     kind: NotRequired[CallKind]
     """What a request to the model is for."""
@@ -75,7 +94,7 @@ class LastKept:
 
     def __call__(self, event: Event) -> None:
         """Pass an event on, or keep it."""
-        if event["event"] == "RunCompleted":
+        if event["event"] in ("RunCompleted", "TeamRunCompleted") and "run" in event:
             self._kept.append(event)
         else:
             self._listener(event)
@@ -87,26 +106,43 @@ class LastKept:
 
 
 class Announcer:
-    """Tells a listener what happens in one run."""
+    """Tells a listener what happens in one run; of a team's run in words of its own.
 
-    def __init__(self, listener: Listener, run_id: str, session_id: str) -> None:
-        self._listener = listener
+    A run inside another tells the same listener, one event at a time.
+    """
+
+    def __init__(
+        self,
+        listener: Listener,
+        run_id: str,
+        session_id: str,
+        kind: str = "agent",
+        name: str | None = None,
+        outer: "Announcer | None" = None,
+    ) -> None:
+        self._listener: Listener = listener if outer is None else outer._listener
+        self._lock: threading.RLock = threading.RLock() if outer is None else outer._lock
         self._run_id = run_id
         self._session_id = session_id
+        self._kind = kind
+        self._name = name
+        self._outer = outer
 
     def event(self, name: EventName) -> Event:
         """Return a bare event of this run."""
-        return {
-            "event": name,
+        event: Event = {
+            "event": cast(EventName, f"Team{name}") if self._kind == "team" else name,
             "run_id": self._run_id,
-            "parent_run_id": None,
+            "parent_run_id": self._outer._run_id if self._outer else None,
             "session_id": self._session_id,
             "created_at": now(),
         }
+        return {**event, "name": self._name} if self._outer else event
 
     def tell(self, event: Event) -> None:
         """Pass an event on."""
-        self._listener(event)
+        with self._lock:
+            self._listener(event)
 
     def again(self, line: RunLine) -> None:
         """Tell of a run that was made before: its start, its whole answer, its end."""
@@ -116,5 +152,9 @@ class Announcer:
         self.end(line)
 
     def end(self, line: RunLine) -> None:
-        """Tell how the run ended."""
-        self.tell({**self.event(ENDS[line["status"]]), "run": line})
+        """Tell how the run ended: of one inside another what it used, else its whole line."""
+        event = self.event(ENDS[line["status"]])
+        if self._outer is None:
+            self.tell({**event, "run": line})
+        else:
+            self.tell({**event, "metrics": dict(line["total_metrics"])})

@@ -12,13 +12,15 @@ from .events import Announcer, EventName
 from .history import tokens_of
 from .limits import Budget, Limits, Meter, TimeLimit
 from .messages import Message
-from .model import Model, ModelReply, ModelRequest, estimated_usage
+from .model import Model, ModelReply, ModelRequest, Price, estimated_usage
+from .stop import Stop
 from .store import Flight
 from .text import storable
 from .usage import Call, CallKind, Usage, estimate_tokens, no_usage
 
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 60.0
+_LOOK_SECONDS = 0.25
 
 
 @dataclass
@@ -32,8 +34,13 @@ class Exchange:
     fallbacks: tuple[Model, ...] = ()
     """Who is asked next, one after the other, when `model` is not to be had."""
     budget: Budget = Budget()
+    outer: "Exchange | None" = None
+    """That of the run around this one."""
+    stop: Stop = field(default_factory=Stop)
     pieces: list[str] = field(default_factory=list)
     calls: list[Call] = field(default_factory=list)
+    calls_inside: list[Call] = field(default_factory=list)
+    """Those of the runs inside this one."""
     started: float = field(default_factory=time.monotonic)
     first_token: float | None = None
     reply: ModelReply | None = None
@@ -79,8 +86,14 @@ class Exchange:
                     self._announce_retry(error, attempt, pause)
                 elif not self._falls_back(error):
                     raise
-            time.sleep(pause or 0.0)
+            self._wait(pause or 0.0)
             attempt = 1 if pause is None else attempt + 1
+
+    def _wait(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(left, _LOOK_SECONDS))
+            self.stop.check()
 
     def end_turn(self, *, answered: bool) -> None:
         """Tell what the text was: the answer, or words before a tool call or a repair."""
@@ -90,6 +103,15 @@ class Exchange:
             self.announcer.tell({**self.announcer.event(name), "content": self.content})
         if not answered:
             self.pieces.clear()
+
+    def take_over(self, text: str, finish_reason: str | None) -> None:
+        """Have for an answer what a run inside this one has said."""
+        self.held = self.is_open = True
+        self.pieces[:] = [text]
+        self.flight.note({"text": text})
+        resolved = self.reply.resolved_model if self.reply else None
+        self.reply = ModelReply(finish_reason, no_usage(), resolved)
+        self.end_turn(answered=True)
 
     def break_off(self, before: str) -> None:
         """Tell what there is of an answer that will not be whole; if nothing, the one `before`."""
@@ -140,10 +162,10 @@ class Exchange:
         if not self.model.takes_schema:
             request = replace(request, schema=None)  # the messages tell it
         left = self.seconds_left
-        if left is None:
+        if left is None and self.outer is None:
             return self.model.ask(request, on_text)
         timed = replace(request, seconds=left)
-        return within(left, lambda give: self.model.ask(timed, give), on_text)
+        return within(left, lambda give: self.model.ask(timed, give), on_text, self.stop)
 
     def _hear(self, delta: str, meter: Meter) -> None:
         """Keep a piece of the answer, pass it on, and stop where a limit is reached."""
@@ -158,8 +180,18 @@ class Exchange:
             meter.take(delta)
         meter.check(self.seconds)
 
-    def _meter(self, input_tokens: int) -> Meter:
-        return Meter(self.limits, self.budget, self.model.price, self.calls, input_tokens)
+    def _meter(self, input_tokens: int, price: Price | None = None) -> Meter:
+        price = price or self.model.price
+        outer = self.outer._meter(input_tokens, price) if self.outer else None
+        calls = (*self.calls, *self.calls_inside)
+        return Meter(self.limits, self.budget, price, calls, input_tokens, outer)
+
+    def _count(self, call: Call) -> None:
+        self.calls.append(call)
+        around = self.outer
+        while around is not None:
+            around.calls_inside.append(call)
+            around = around.outer
 
     def _open(self, request: ModelRequest, kind: CallKind, attempt: int) -> Call:
         cost = 0.0 if self.model.price and not self.model.price.input else None
@@ -184,7 +216,7 @@ class Exchange:
     def _close(self, call: Call, started: float, usage: Usage, error: str | None) -> None:
         duration = round(time.monotonic() - started, 3)
         ended: Call = {**call, **usage, "duration": duration, "error": error}
-        self.calls.append(ended)
+        self._count(ended)
         self.flight.note({"call": ended})
 
     @staticmethod

@@ -5,21 +5,22 @@ came), then for each request to a model `{"open": Call}` when it is sent, `{"tex
 answer comes, `{"call": Call}` when it ended, and `{"message": Message}` if it calls tools, or is to
 be mended (another one asks for that); for each tool call `{"begun": ToolRecord}` before it is made
 and `{"tool": ToolRecord}` when it ended; `{"requirement": Requirement}` when somebody decided, and
-`{"state_patch": …}` for what the run has changed in the state and not stored yet. `{"process":
+`{"state_patch": …}` for what the run has changed in the state and not stored yet. `{"member":
+MemberRecord, "metrics": Totals}` tells of a run inside this one that has its line. `{"process":
 Process}` says who can be told to stop.
 
 What a model is asked about a session, outside of a run, is written down in the same way.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from .errors import ClewError
-from .lines import Line, Requirement, RunLine, SessionLine, ToolRecord
+from .lines import Line, MemberRecord, Requirement, RunLine, SessionLine, ToolRecord
 from .messages import Message, ToolCall, assistant, in_call_order, open_calls, tool_result
 from .session import Draft, StateChange
 from .tools import ToolError, arguments_of
-from .usage import Call, estimate_tokens, run_metrics
+from .usage import Call, Totals, add_totals, estimate_tokens, no_totals, run_metrics
 
 
 class Interrupted(ClewError):
@@ -74,11 +75,13 @@ class _Died:
         self._unmended = ""
         self._calls: list[Call] = []
         self._pending: Call | None = None
-        self._begun: set[str] = set()
+        self._begun: dict[str, str | None] = {}
         self._done: dict[str, ToolRecord] = {}
         self._tools: list[ToolRecord] = []
         self._requirements: list[Requirement] = []
         self._patch = intent["state_patch"]
+        self._members: list[MemberRecord] = []
+        self._inside = no_totals()
 
     def take(self, note: dict[str, Any]) -> None:
         if "open" in note:
@@ -90,13 +93,10 @@ class _Died:
         elif "text" in note:
             self._text.append(str(note["text"]))
         elif "message" in note:
-            message = cast(Message, note["message"])
-            self._messages.append(message)
-            self._text.clear()
-            if message["role"] == "assistant" and not message.get("tool_calls"):
-                self._unmended = message["content"]
+            self._say(cast(Message, note["message"]))
         elif "begun" in note:
-            self._begun.add(str(note["begun"]["tool_call_id"]))
+            begun = cast(ToolRecord, note["begun"])
+            self._begun[begun["tool_call_id"]] = begun.get("child_run_id")
         elif "tool" in note:
             record = cast(ToolRecord, note["tool"])
             self._done[record["tool_call_id"]] = record
@@ -104,6 +104,15 @@ class _Died:
             self._requirements.append(cast(Requirement, note["requirement"]))
         elif "state_patch" in note:
             self._patch = note["state_patch"]
+        elif "member" in note:
+            self._members.append(cast(MemberRecord, note["member"]))
+            self._inside = add_totals(self._inside, cast(Totals, note["metrics"]))
+
+    def _say(self, message: Message) -> None:
+        self._messages.append(message)
+        self._text.clear()
+        if message["role"] == "assistant" and not message.get("tool_calls"):
+            self._unmended = message["content"]
 
     def _answer(self) -> None:
         """Give each open call its result, or the reason why it has none."""
@@ -127,17 +136,26 @@ class _Died:
         line["requirements"] = self._requirements
         line["state_patch"] = self._patch
         line["metrics"] = metrics
-        line["total_metrics"] = without_details(metrics)
+        inside = {**self._inside, "duration": 0.0}
+        line["total_metrics"] = add_totals(without_details(metrics), cast(Totals, inside))
+        if "members" in line:
+            line["members"] = self._members
         return line
 
 
-def unended(call: ToolCall, begun: Collection[str], why: str) -> ToolRecord:
-    """Return the record of a call without a result: a provider takes no request without one."""
-    if call["id"] in begun:
+def unended(call: ToolCall, begun: Mapping[str, str | None], why: str) -> ToolRecord:
+    """Return the record of a call without a result: a provider takes no request without one.
+
+    `begun` are the calls that began, each with the run that it makes, if it makes one.
+    """
+    child = begun.get(call["id"])
+    if child is not None:
+        told = f"{why} before this one had ended"
+    elif call["id"] in begun:
         told = f"{why} while this tool ran: it may have done its work, and was not called again"
     else:
         told = f"{why} before this tool was called"
-    return {
+    record: ToolRecord = {
         "tool_call_id": call["id"],
         "tool_name": call["function"]["name"],
         "tool_args": _arguments(call),
@@ -145,6 +163,7 @@ def unended(call: ToolCall, begun: Collection[str], why: str) -> ToolRecord:
         "tool_call_error": True,
         "duration": 0.0,
     }
+    return record if child is None else {**record, "child_run_id": child, "unended": True}
 
 
 def _arguments(call: ToolCall) -> dict[str, Any]:
@@ -152,6 +171,46 @@ def _arguments(call: ToolCall) -> dict[str, Any]:
         return arguments_of(call)
     except ToolError:
         return {}
+
+
+def member_of(line: RunLine) -> MemberRecord:
+    """Return a run as the run around it lists it."""
+    return {
+        "name": line["name"],
+        "kind": line["kind"],
+        "run_id": line["run_id"],
+        "status": line["status"],
+    }
+
+
+def inside_first(lines: Sequence[RunLine]) -> list[RunLine]:
+    """Return the lines of dead runs in the order in which they are stored: as if they had ended."""
+    ordered: list[RunLine] = []
+
+    def put(line: RunLine) -> None:
+        for inner in lines:
+            if inner["parent_run_id"] == line["run_id"]:
+                put(inner)
+        ordered.append(line)
+
+    known = {line["run_id"] for line in lines}
+    for line in lines:
+        if line["parent_run_id"] not in known:
+            put(line)
+    return ordered
+
+
+def with_dead_inside(line: RunLine, dead: Iterable[RunLine]) -> RunLine:
+    """Return the line of a dead run with the dead runs that it had under way."""
+    inside = [each for each in dead if each["parent_run_id"] == line["run_id"]]
+    if not inside or "members" not in line:
+        return line
+    whole, totals = line.copy(), line["total_metrics"]
+    for each in inside:
+        totals = add_totals(totals, {**each["total_metrics"], "duration": 0.0})
+    whole["total_metrics"] = totals
+    whole["members"] = [*line["members"], *map(member_of, inside)]
+    return whole
 
 
 def _as_far_as_it_came(call: Call, text: str) -> Call:

@@ -1,19 +1,22 @@
 """Which earlier turns of a session go to the model: whole turns only, newest kept."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from itertools import chain
-from typing import Literal
+from itertools import chain, islice
+from typing import Literal, TypeGuard
 
 from .lines import HistoryRecord, Line, RunLine
 from .media import tokens_of_media, without
 from .messages import Message, ToolCall, assistant
-from .session import is_turn
+from .session import is_turn, is_turn_of_member
+from .tools import TEAM_TOOLS
 from .usage import estimate_tokens
 
 _ANSWER_SHARE = 4
 _LONGEST_ANSWER = 4096
 _PER_MESSAGE = 8
+_LINES = 1000
+"""Of a session, looked at for the turns of a team's member."""
 
 
 UseOfSummary = Literal["never", "for_what_is_left_out", "always"]
@@ -25,7 +28,8 @@ class HistoryPolicy:
 
     `tool_calls` is how many calls of tools, with their results, are left in the turns that are
     sent. `window` is the model's, in tokens: what the request and a fair answer need is left free.
-    `summary` tells when the session's summary is sent: in place of turns, or in any case.
+    `summary` tells when the session's summary is sent: in place of turns, or in any case. `of` is
+    whose turns they are: those of a team's member of that name, None for the session's.
     """
 
     on: bool = False
@@ -35,6 +39,11 @@ class HistoryPolicy:
     tool_calls: int | None = None
     window: int | None = None
     summary: UseOfSummary = "never"
+    of: str | None = None
+
+    def has(self, line: Line) -> TypeGuard[RunLine]:
+        """Tell whether this line is one of the turns."""
+        return is_turn(line) if self.of is None else is_turn_of_member(line, self.of)
 
 
 @dataclass(frozen=True)
@@ -79,7 +88,7 @@ def choose(
     """
     room = _Room(policy, own)
     most = turns if policy.runs is None else min(policy.runs, turns)
-    chosen, sent = _fitting(newest, room, most if policy.on else 0)
+    chosen, sent = _fitting(newest, policy, room, most if policy.on else 0)
     if summary is not None and not room.has_place_for(summary, sent, turns):
         summary = None
     del chosen[len(sent) :]
@@ -101,13 +110,13 @@ def choose(
 
 
 def _fitting(
-    newest: Iterable[Line], room: "_Room", most: int
+    newest: Iterable[Line], policy: HistoryPolicy, room: "_Room", most: int
 ) -> tuple[list[RunLine], list[list[Message]]]:
     """Return the newest turns that fit, newest first, and what is sent of each."""
     chosen: list[RunLine] = []
     sent: list[list[Message]] = []
     for line in newest if most > 0 else ():
-        if not is_turn(line):
+        if not policy.has(line):
             continue
         messages = room.take(conversation(line))
         if messages is None:
@@ -119,23 +128,44 @@ def _fitting(
     return chosen, sent
 
 
+def choose_of_member(
+    newest: Callable[[], Iterable[Line]], policy: HistoryPolicy, *, own: list[Message]
+) -> History:
+    """Return the newest turns of a team's member that fit: of a long session no more is looked at
+    than its newest lines."""
+    turns = sum(map(policy.has, islice(newest(), _LINES))) if policy.on else 0
+    return choose(islice(newest(), _LINES), policy, turns=turns, own=own)
+
+
 def conversation(line: RunLine) -> list[Message]:
-    """Return the messages of a run that history may send: all but the system message."""
-    return [message for message in line["messages"] if message["role"] != "system"]
+    """Return the messages of a run that history may send: all but the system message.
+
+    What a team's members were asked and said is not for its leader, nor for anybody else.
+    """
+    messages = [message for message in line["messages"] if message["role"] != "system"]
+    if line["kind"] != "team":
+        return messages
+    calls = (call for message in messages for call in message.get("tool_calls", []))
+    own = {call["id"] for call in calls if call["function"]["name"] not in TEAM_TOOLS}
+    return _with_calls(messages, own)
 
 
-def sent_before(newest: Iterable[Line], record: HistoryRecord) -> list[Message]:
+def sent_before(
+    newest: Iterable[Line], record: HistoryRecord, member: str | None = None
+) -> list[Message]:
     """Return the messages of earlier turns that a run of this record sent, oldest first.
 
-    `newest` yields lines from the end and is read no further than needed.
+    `newest` yields lines from the end and is read no further than needed. `member` is whose run it
+    is, if it is that of a team's member.
     """
+    policy = HistoryPolicy(of=member)
     first, last = record["first_seq"], record["last_seq"]
     turns: list[list[Message]] = []
     if first is not None and last is not None:
         for line in newest:
             if (line["seq"] or 0) < first:
                 break
-            if (line["seq"] or 0) <= last and is_turn(line):
+            if (line["seq"] or 0) <= last and policy.has(line):
                 turns.append(conversation(line))
     left = sum(map(_calls, turns)) - record.get("tool_calls_left_out", 0)
     sent: list[list[Message]] = []
@@ -156,9 +186,11 @@ def _with_newest_calls(messages: list[Message], most: int) -> list[Message]:
     Two answers that follow one another then become one, since there are models that take no such.
     """
     ids = [call["id"] for message in messages for call in message.get("tool_calls", [])]
-    if len(ids) <= most:
-        return messages
-    kept = set(ids[len(ids) - most :])
+    return messages if len(ids) <= most else _with_calls(messages, set(ids[len(ids) - most :]))
+
+
+def _with_calls(messages: list[Message], kept: Collection[str]) -> list[Message]:
+    """Return a turn with these calls only, and their results."""
     turn: list[Message] = []
     for message in messages:
         if message["role"] == "tool":

@@ -154,7 +154,8 @@ class TimeLimit:
 class Meter:
     """Follows one request: stops it when a limit is reached, by estimate.
 
-    `before` are the run's calls that ended.
+    `before` are the run's calls that ended. What the request uses counts for the runs around it,
+    too: `outer` follows it there.
     """
 
     def __init__(
@@ -164,6 +165,7 @@ class Meter:
         price: Price | None,
         before: Iterable[Call],
         input_tokens: int,
+        outer: "Meter | None" = None,
     ) -> None:
         self._limits = limits
         self._budget = budget
@@ -175,17 +177,25 @@ class Meter:
         self._cost = sum(call["cost"] or 0.0 for call in calls)
         self._cost += self._price.input * input_tokens
         self._bytes = 0
+        self._outer = outer
 
     def take(self, text: str) -> None:
         """Count a piece of the answer."""
         self._bytes += len(text.encode())
+        if self._outer is not None:
+            self._outer.take(text)
 
     def check(self, seconds: float) -> None:
         """Raise LimitReached if a limit is reached, `seconds` after the run's start."""
-        limits, out = self._limits, self._bytes // _BYTES_PER_TOKEN
-        tokens, cost = self._tokens + out, self._cost + self._price.output * out
         if self._time.seconds is not None and seconds >= self._time.seconds:
             raise self.time_is_up()
+        self._check_use()
+
+    def _check_use(self) -> None:
+        if self._outer is not None:
+            self._outer._check_use()
+        limits, out = self._limits, self._bytes // _BYTES_PER_TOKEN
+        tokens, cost = self._tokens + out, self._cost + self._price.output * out
         if limits.tokens is not None and tokens > limits.tokens:
             raise LimitReached(
                 f"the limit of {limits.told.tokens} tokens was reached",

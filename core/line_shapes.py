@@ -68,7 +68,15 @@ _wrong_in_run = members(
         },
         "error": (_NULL, _ERROR),
         "data": object,
-        "tools": [{"tool_call_id": str, "tool_name": str, "result": str}],
+        "tools": [
+            {
+                "tool_call_id": str,
+                "tool_name": str,
+                "result": str,
+                "child_run_id?": str,
+                "unended?": bool,
+            }
+        ],
         "requirements": [
             {
                 "tool_call_id": str,
@@ -77,12 +85,15 @@ _wrong_in_run = members(
                 "tool_args": dict,
                 "fields": [{"name": str}],
                 "decision": (str, _NULL),
+                "inside?": {"name": str, "run_id": str, "tool_call_id": str},
             }
         ],
+        "members?": [{"name": (str, _NULL), "kind": str, "run_id": str, "status": str}],
         "metrics": _METRICS,
         "total_metrics": _TOTALS,
         "options": {
             "agent?": (str, _NULL),
+            "team?": (str, _NULL),
             "param?": (dict, _NULL),
             "system?": (str, _NULL),
             "option?": (dict, _NULL),

@@ -20,6 +20,7 @@ VERSION = 1
 
 Status = Literal["COMPLETED", "PAUSED", "CANCELLED", "ERROR", "INTERRUPTED"]
 STATUSES: tuple[Status, ...] = get_args(Status)
+Kind = Literal["agent", "team", "workflow"]
 State = dict[str, Any]
 
 
@@ -52,6 +53,11 @@ class ToolRecord(TypedDict):
     tool_call_error: bool
     duration: float
     """Seconds."""
+    child_run_id: NotRequired[str]
+    """The run that this call made: of a member of the team."""
+    unended: NotRequired[bool]
+    """True where that run had not ended when this one did: who goes on with this one, goes on with
+    that one."""
 
 
 class FieldRecord(TypedDict):
@@ -64,6 +70,33 @@ class FieldRecord(TypedDict):
 
 RequirementKind = Literal["confirm", "input", "result"]
 Decision = Literal["confirmed", "rejected", "answered", "supplied"]
+
+
+class InnerRecord(TypedDict):
+    """Which run inside this one something is about."""
+
+    name: str
+    """The member; of a member that is a team, with its own member: `team/member`."""
+    run_id: str
+    tool_call_id: str
+    """The call, in this run, that made it."""
+
+
+class MemberRecord(TypedDict):
+    """A run that a member of a team made; it is a line of its own."""
+
+    name: str | None
+    kind: Kind
+    run_id: str
+    status: Status
+
+
+class StateConflict(TypedDict):
+    """A key of the state that several members changed at once."""
+
+    path: list[str]
+    runs: list[str]
+    """The runs that changed it; what the last of them says holds."""
 
 
 class Requirement(TypedDict):
@@ -82,6 +115,8 @@ class Requirement(TypedDict):
     by: str | None
     """The user who decided."""
     at: str | None
+    inside: NotRequired[InnerRecord]
+    """The run of the member whose tool call it is; not there where it is this run's own."""
 
 
 class ForkRecord(TypedDict):
@@ -113,7 +148,7 @@ class RunLine(BaseLine):
     resumes: str | None
     """The run that this one goes on with."""
     forked_from: ForkRecord | None
-    kind: Literal["agent", "team", "workflow"]
+    kind: Kind
     name: str | None
     """The name of the definition; null for a plain model."""
     status: Status
@@ -138,6 +173,10 @@ class RunLine(BaseLine):
     requirements: list[Requirement]
     """What tool calls needed of somebody, settled or open."""
     steps: list[dict[str, Any]]
+    members: NotRequired[list[MemberRecord]]
+    """Of a team: the runs of its members, in the order in which they ended."""
+    state_conflicts: NotRequired[list[StateConflict]]
+    """What members changed at once, and whose change holds."""
     error: ErrorRecord | None
     metrics: RunMetrics
     total_metrics: Totals

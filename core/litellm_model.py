@@ -152,6 +152,8 @@ class LitellmModel:
             arguments["max_tokens"] = request.max_tokens
         if request.tools:
             arguments["tools"] = request.tools
+            if not request.may_call:
+                arguments["tool_choice"] = "none"
             # litellm would import its own handler of MCP tools, which needs a package of its own.
             arguments["_skip_mcp_handler"] = True
         if request.schema is not None:

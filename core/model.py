@@ -22,6 +22,8 @@ class ModelRequest:
     """The longest answer, in tokens."""
     tools: list[dict[str, Any]] = field(default_factory=list)
     """The tools that the model may call, in the form of the OpenAI chat protocol."""
+    may_call: bool = True
+    """Whether it may call them now: those that it called before have to be there all the same."""
     schema: dict[str, Any] | None = None
     """The JSON Schema that the answer is to fit."""
     stream: bool = True

@@ -10,11 +10,12 @@ from .approvals import Decide, Settlement, pause, reject_all
 from .attachments import Attachment, enclosed, prompt_with
 from .chain import whole_input
 from .errors import LimitReached
-from .history import History, HistoryPolicy, choose
+from .history import History, HistoryPolicy, choose, choose_of_member
+from .inside import Outer, unended_inside
 from .limits import Budget, Limits, TimeLimit
-from .lines import HistoryRecord, RunLine, State
+from .lines import HistoryRecord, Kind, RunLine, State
 from .media import without
-from .messages import Message, system
+from .messages import Message, ToolCall, assistant, system
 from .model import Model, ModelRequest
 from .process import Process
 from .session import StateChange, Tip, tip_after
@@ -64,6 +65,21 @@ class Order:
     agent: str | None = None
     """Where the definition is: the run's line tells it, as it tells which params were given."""
     given_params: dict[str, str] = field(default_factory=dict)
+    kind: Kind = "agent"
+    outer: Outer | None = None
+    """The run around this one."""
+    snapshot: State | None = None
+    """The state that this run begins with, where the run around it says so."""
+    preface: str = ""
+    """What is said before the input, in the same message."""
+    opening: tuple[ToolCall, ...] = ()
+    """Calls that are made before the model is asked for the first time."""
+    may_call: bool = True
+    """Whether the model may call tools, beside those calls."""
+    models_inside: tuple[Model, ...] = ()
+    """Models that runs inside this one may ask."""
+    tools_inside: Mapping[str, Mapping[str, Tool] | None] = field(default_factory=dict)
+    """The tools of the members, by the members' names; None where only their servers know."""
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -79,6 +95,14 @@ class Order:
     def whole_input(self) -> str:
         """The run's input; of one that goes on with another, the other's too."""
         return whole_input(self.resumes, self.input)
+
+    @property
+    def to_go_on_with(self) -> dict[str, str]:
+        """The runs inside the resumed one that are gone on with, by the calls that made them.
+
+        Who says something new has the model told that they have not ended.
+        """
+        return {} if self.input or self.files else unended_inside(self.resumes)
 
 
 @dataclass(frozen=True)
@@ -126,6 +150,8 @@ def plan(order: Order, log: SessionLog) -> Plan:
     Raises UsageError for an attachment that the model surely does not take.
     """
     tip = tip_after(log.last())
+    if order.snapshot is not None:
+        tip = replace(tip, state=order.snapshot)
     state = merge(tip.state, order.change.patch_for(tip) or {})
     own = _own_messages(order, state)
     history = _history(order, log, own)
@@ -149,6 +175,8 @@ def _with_attachments(planned: Plan, order: Order, log: SessionLog) -> Plan:
 
 def _history(order: Order, log: SessionLog, own: list[Message]) -> History:
     """Return the earlier turns to send; all is counted from one line, whoever writes meanwhile."""
+    if order.history.of is not None:
+        return choose_of_member(log.newest, order.history, own=own)
     summed_up = order.history.summary != "never"
     newest = log.newest() if order.history.on or summed_up else iter(())
     last = next(newest, None)
@@ -173,8 +201,14 @@ def _own_messages(order: Order, state: State) -> list[Message]:
         lead.append(instruction(order.schema))
     messages = [system("\n\n".join(lead))] if lead else []
     if order.resumes is None:
-        return [*messages, prompt_with(order.input, order.files)]
-    earlier = [message for message in order.resumes["messages"] if message["role"] != "system"]
+        prompt = prompt_with(f"{order.preface}{order.input}", order.files)
+        return [*messages, prompt, *([assistant("", order.opening)] if order.opening else [])]
+    again = order.to_go_on_with
+    earlier = [
+        message
+        for message in order.resumes["messages"]
+        if message["role"] != "system" and message.get("tool_call_id") not in again
+    ]
     if not order.input and not order.files:
         while earlier and _broke_off(earlier[-1]):
             earlier.pop()
@@ -195,6 +229,7 @@ def first_request(order: Order, planned: Plan) -> ModelRequest:
         options=order.model_options,
         max_tokens=order.limits.answer_tokens,
         tools=[for_model(_filled(tool.spec, order, planned)) for tool in order.tools],
+        may_call=order.may_call,
         schema=order.schema,
         stream=order.stream,
         attachments=planned.attachments,

@@ -14,7 +14,7 @@ from .session import Draft, seal
 from .store import SessionLog
 from .text import storable
 from .turns import Turns
-from .usage import run_metrics
+from .usage import run_metrics, totals
 from .version import VERSION
 
 
@@ -25,11 +25,11 @@ def intent_line(order: Order, planned: Plan, log: SessionLog) -> RunLine:
     files = [item.record for item in order.files]
     fields: dict[str, Any] = {
         "run_id": order.run_id,
-        "parent_run_id": None,
-        "root_run_id": None,
+        "parent_run_id": order.outer.run_id if order.outer else None,
+        "root_run_id": order.outer.root_run_id if order.outer else None,
         "resumes": order.resumes["run_id"] if order.resumes else None,
         "forked_from": None,
-        "kind": "agent",
+        "kind": order.kind,
         "name": order.name,
         "status": "INTERRUPTED",
         "exit_code": error.exit_code,
@@ -46,6 +46,7 @@ def intent_line(order: Order, planned: Plan, log: SessionLog) -> RunLine:
         "tools": [],
         "requirements": [],
         "steps": [],
+        **({"members": []} if order.kind == "team" else {}),
         "error": error.record(),
         "metrics": metrics,
         "total_metrics": without_details(metrics),
@@ -65,7 +66,7 @@ def intent_line(order: Order, planned: Plan, log: SessionLog) -> RunLine:
 def _asked(order: Order) -> dict[str, Any]:
     """Return how the run was asked for: what is null or empty is left out."""
     asked = {
-        "agent": order.agent,
+        order.kind: order.agent,
         "fallback_models": [model.name for model in order.fallbacks],
         "param": order.given_params,
         "system": order.system or (None if order.agent else order.instructions.text),
@@ -106,7 +107,8 @@ class Outcome:
 def final_line(intent: RunLine, turns: Turns, outcome: Outcome, before: str) -> RunLine:
     """Return the line of a run that ended so; `before` is its answer if no other came."""
     exchange = turns.exchange
-    metrics = run_metrics(exchange.calls, exchange.seconds, exchange.first_token)
+    seconds = exchange.seconds
+    metrics = run_metrics(exchange.calls, seconds, exchange.first_token)
     reply, content = exchange.reply, exchange.content
     broken_off = [assistant(content)] if exchange.is_open and content else []
     line = intent.copy()
@@ -121,7 +123,11 @@ def final_line(intent: RunLine, turns: Turns, outcome: Outcome, before: str) -> 
     line["tools"] = turns.tools
     line["requirements"] = turns.requirements
     line["metrics"] = metrics
-    line["total_metrics"] = without_details(metrics)
+    line["total_metrics"] = totals([*exchange.calls, *exchange.calls_inside], seconds)
+    if "members" in line:
+        line["members"] = turns.round.members
+    if turns.round.conflicts:
+        line["state_conflicts"] = turns.round.conflicts
     return line
 
 

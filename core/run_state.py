@@ -40,7 +40,9 @@ class RunState:
     def store(self, log: SessionLog, run_id: str) -> None:
         """Store what is not stored yet, so that a command sees it."""
         if self.patch:
-            log.append(state_draft(self.change, by=run_id, only_if=None, create=False))
+            line = log.append(state_draft(self.change, by=run_id, only_if=None, create=False))
+            if line is not None and line["seq"] is None:
+                return  # nothing is kept: the change stays here
             self.read(log)
         self.change = StateChange()
 

@@ -12,22 +12,24 @@ from dataclasses import replace
 from typing import cast
 
 from .answer_repair import Repairs
-from .approvals import Decide, Settlement
+from .approvals import Settlement
 from .errors import Cancelled, ClewError, RequestRefused, SchemaMismatch, StoreError
 from .events import Announcer, Listener
 from .exchange import Exchange
 from .flight import draft_of
-from .lines import Requirement, RunLine
+from .inside import Outer
+from .lines import RunLine
 from .messages import open_calls
 from .order import Order, Plan, first_request, plan, within_budget
 from .result import RunOutput
 from .run_line import Outcome, final_line, intent_line
 from .run_state import RunState
 from .session import StateChange, always
+from .stop import Stop
 from .store import Flight, SessionLog
+from .tool_round import ToolRound
 from .tools import RunContext, Tool, by_name
 from .turns import Turns
-from .typed import TypedDict
 
 Shield = Callable[[], AbstractContextManager[None]]
 """Holds back whatever could stop the process while a line is written."""
@@ -48,20 +50,20 @@ def perform(
     """
     planned = plan(order, log)
     order = within_budget(order, planned.tip)
-    prepared = _prepare(order, log)
+    context = _context(order, log)
+    offered = by_name(order.tools)
     intent = intent_line(order, planned, log)
     flight = _begin(order, log, intent, shield)
-    announcer = Announcer(listener, order.run_id, log.session_id)
-    exchange = Exchange(order.model, order.limits, flight, announcer, order.fallbacks, order.budget)
-    exchange.started -= order.spent
-    turns = Turns(
-        exchange,
-        log=log,
-        flight=flight,
-        announcer=announcer,
-        state=RunState(planned.tip, order.change),
-        **prepared,
-    )
+    if order.process is not None:
+        flight.note({"process": order.process})
+    outer = _outer(order, log, flight, listener)
+    state = RunState(planned.tip, order.change)
+    again = order.to_go_on_with
+    earlier = order.resumes["tools"] if order.resumes else []
+    ended = [record for record in earlier if record["tool_call_id"] not in again]
+    tools = ToolRound(log, flight, outer, state, context, again, ended)
+    turns = _turns(order, tools, offered)
+    exchange, announcer = turns.exchange, turns.announcer
     stop: BaseException | None = None
     try:
         announcer.tell(announcer.event("RunStarted"))
@@ -77,7 +79,7 @@ def perform(
     unmended = "" if outcome.status == "PAUSED" else turns.give_up()
     line = final_line(intent, turns, outcome, unmended)
     exchange.break_off(unmended)
-    result, late = _land(log, flight, line, turns.state.change, shield)
+    result, late = _land(log, flight, line, state.change, shield)
     announcer.end(result.line)
     ended_by = stop or late
     if ended_by is not None:
@@ -85,19 +87,8 @@ def perform(
     return result
 
 
-class _Prepared(TypedDict):
-    context: RunContext
-    offered: dict[str, Tool]
-    settled: dict[str, Settlement]
-    waiting: dict[str, Requirement]
-    tool_call_limit: int | None
-    decide: Decide
-    repairs: Repairs
-
-
-def _prepare(order: Order, log: SessionLog) -> _Prepared:
-    """Return what can be wrong with the order, before anything is written."""
-    context = RunContext(
+def _context(order: Order, log: SessionLog) -> RunContext:
+    return RunContext(
         run_id=order.run_id,
         session_id=log.session_id,
         user_id=log.user_id,
@@ -105,18 +96,56 @@ def _prepare(order: Order, log: SessionLog) -> _Prepared:
         metadata=order.metadata,
         environment=order.environment,
     )
+
+
+def _outer(order: Order, log: SessionLog, flight: Flight, listener: Listener) -> Outer:
+    """Return what this run is to those inside it."""
+    around = order.outer
+    announcer = Announcer(
+        listener,
+        order.run_id,
+        log.session_id,
+        order.kind,
+        order.name,
+        around.announcer if around else None,
+    )
+    exchange = Exchange(
+        order.model,
+        order.limits,
+        flight,
+        announcer,
+        order.fallbacks,
+        order.budget,
+        around.exchange if around else None,
+        Stop(around.stop if around else None),
+    )
+    exchange.started -= order.spent
+    root = around.root_run_id if around else order.run_id
+    return Outer(order.run_id, root, order.whole_input, exchange, announcer, exchange.stop)
+
+
+def _turns(order: Order, tools: ToolRound, offered: dict[str, Tool]) -> Turns:
     earlier = order.resumes["requirements"] if order.resumes else []
-    return {
-        "context": context,
-        "offered": by_name(order.tools),
-        "settled": dict(order.settled),
-        "waiting": {
-            one["tool_call_id"]: deepcopy(one) for one in earlier if one["decision"] is None
-        },
-        "tool_call_limit": order.tool_call_limit,
-        "decide": order.decide,
-        "repairs": Repairs(order.schema, order.limits.rounds if order.schema else 0),
-    }
+    waiting = [deepcopy(one) for one in earlier if one["decision"] is None]
+    inside: dict[str, dict[str, Settlement]] = {}
+    for one in waiting:
+        if "inside" in one and one["tool_call_id"] in order.settled:
+            settled = inside.setdefault(one["inside"]["tool_call_id"], {})
+            settled[one["tool_call_id"]] = order.settled[one["tool_call_id"]]
+    return Turns(
+        tools.outer.exchange,
+        tools.flight,
+        tools.outer.announcer,
+        tools,
+        tools.context.user_id,
+        offered=offered,
+        decide=order.decide,
+        settled=dict(order.settled),
+        settled_inside=inside,
+        waiting={one["tool_call_id"]: one for one in waiting if "inside" not in one},
+        tool_call_limit=order.tool_call_limit,
+        repairs=Repairs(order.schema, order.limits.rounds if order.schema else 0),
+    )
 
 
 def _land(

@@ -104,7 +104,10 @@ def _metrics_after(tip: Tip, kind: str, fields: dict[str, Any]) -> SessionMetric
     if kind not in ("run", "session") or "metrics" not in fields:
         return tip.metrics
     known = no_session_metrics() | tip.metrics
-    after = known | cast(SessionMetrics, add_totals(known, fields["metrics"]))
+    used = fields["metrics"]
+    if fields.get("parent_run_id") is not None:
+        used = {**used, "duration": 0.0}  # the run around it took that time, too
+    after = known | cast(SessionMetrics, add_totals(known, used))
     if kind == "session":
         if fields.get("summary") is not None:
             after["summary_seq"] = tip.seq + 1
@@ -180,6 +183,13 @@ def repair_draft(repaired: RepairRecord) -> Draft:
 def is_turn(line: Line) -> TypeGuard[RunLine]:
     """Tell whether history may send this line: a top-level run that is COMPLETED."""
     return is_top_run(line) and line["status"] == "COMPLETED"
+
+
+def is_turn_of_member(line: Line, name: str) -> TypeGuard[RunLine]:
+    """Tell whether the history of a team's member of this name may send this line."""
+    if line["type"] != "run" or line.get("parent_run_id") is None:
+        return False
+    return line["name"] == name and line["status"] == "COMPLETED"
 
 
 def is_top_run(line: Line) -> TypeGuard[RunLine]:

@@ -28,12 +28,25 @@ def settlements(chain: Chain, answers: Answers) -> dict[str, Settlement]:
 
 
 def fitted(
-    settled: Mapping[str, Settlement], chain: Chain, tools: Mapping[str, Tool]
+    settled: Mapping[str, Settlement],
+    chain: Chain,
+    tools: Mapping[str, Tool],
+    inside: Mapping[str, Mapping[str, Tool] | None],
 ) -> dict[str, Settlement]:
-    """Return what is settled in the tools' types; raise UsageError for what cannot be done."""
-    still_open = _still_open(chain)
-    _refuse_missing(still_open, settled, tools)
-    return {call: _typed(still_open[call], said, tools) for call, said in settled.items()}
+    """Return what is settled in the tools' types; raise UsageError for what cannot be done.
+
+    `inside` are the tools of members, by their names; None where nobody knows them yet.
+    """
+    fit: dict[str, Settlement] = {}
+    for call, one in _still_open(chain).items():
+        member = one.get("inside")
+        known = tools if member is None else inside.get(member["name"], {})
+        said = settled.get(call)
+        if known is not None:
+            _refuse_missing(one, said, known)
+        if said is not None:
+            fit[call] = said if known is None else _typed(one, said, known)
+    return fit
 
 
 def refuse_unsettled(run: RunLine, decide: Decide) -> None:
@@ -84,19 +97,14 @@ def _still_open(chain: Chain) -> dict[str, Requirement]:
     return {call: one for call, one in waiting.items() if call not in answered}
 
 
-def _refuse_missing(
-    waiting: Mapping[str, Requirement],
-    settled: Mapping[str, Settlement],
-    tools: Mapping[str, Tool],
-) -> None:
+def _refuse_missing(one: Requirement, said: Settlement | None, tools: Mapping[str, Tool]) -> None:
     """A call whose tool is not there would not wait any longer: the model would be told so."""
-    needless = {c for c, said in settled.items() if said.decision in ("rejected", "supplied")}
-    for call, one in waiting.items():
-        if call not in needless and one["tool_name"] not in tools:
-            raise UsageError(
-                f"the run waits for {one['tool_name']!r}, and there is no such tool",
-                hint="-t says where it is",
-            )
+    needless = said is not None and said.decision in ("rejected", "supplied")
+    if not needless and one["tool_name"] not in tools:
+        raise UsageError(
+            f"the run waits for {one['tool_name']!r}, and there is no such tool",
+            hint="-t says where it is",
+        )
 
 
 def _typed(requirement: Requirement, said: Settlement, tools: Mapping[str, Tool]) -> Settlement:

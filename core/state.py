@@ -7,7 +7,9 @@ The state is a JSON object without null members: null means absent. Changes are 
 import json
 import math
 import re
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import reduce
 from typing import Any
 
 from .errors import NotFoundError, UsageError
@@ -114,6 +116,37 @@ def difference(old: State, new: State) -> State:
         elif not (key in old and same(before, value)):
             patch[key] = value
     return patch
+
+
+def merge_all(state: State, patches: Iterable[State]) -> State:
+    """Return `state` with the patches applied, one after the other."""
+    return reduce(merge, patches, state)
+
+
+def conflicts(patches: Sequence[State]) -> list[tuple[tuple[str, ...], list[int]]]:
+    """Return the paths that several patches change, not all in the same way, and which patches."""
+    found: dict[tuple[str, ...], set[int]] = {}
+    earlier: list[tuple[tuple[str, ...], Any, int]] = []
+    for number, patch in enumerate(patches):
+        changes = [(path, value, number) for path, value in _leaves(patch)]
+        for path, value, _ in changes:
+            for other, its_value, its_number in earlier:
+                shared = min(len(path), len(other))
+                if path[:shared] == other[:shared]:
+                    if path == other and same(value, its_value):
+                        continue
+                    found.setdefault(path[:shared], set()).update((its_number, number))
+        earlier += changes
+    return [(path, sorted(numbers)) for path, numbers in found.items()]
+
+
+def _leaves(patch: State, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in patch.items():
+        path = (*above, key)
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, path)
+        else:
+            yield path, value
 
 
 def same(left: Any, right: Any) -> bool:

@@ -15,17 +15,18 @@ _FIELD = re.compile(r"\{([A-Za-z_]\w*(?:\.\w+)*)\}")
 class Instructions:
     """The text of a definition: `{key}` in it stands for a param, or else for the state's.
 
-    `shows_state` adds the whole state to it.
+    `shows_state` adds the whole state to it, `postscript` is said in any case, as it is.
     """
 
     text: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
     shows_state: bool = False
+    postscript: str = ""
 
     def system(self, state: State, instead: str | None) -> list[str]:
         """Return the parts of the system message; `instead`, taken as it is, replaces the text."""
         text = instead or self.fill(self.text, state)
-        parts = [text] if text else []
+        parts = [part for part in (text, self.postscript) if part]
         if self.shows_state:
             parts.append(f"<session_state>\n{_as_json(state)}\n</session_state>")
         return parts

@@ -36,19 +36,24 @@ class ToolCallPieces:
 
 
 def with_ids_of_their_own(
-    calls: Iterable[ToolCall], earlier: Iterable[Message]
+    calls: Iterable[ToolCall], earlier: Iterable[Message], *, new: bool = False
 ) -> tuple[ToolCall, ...]:
     """Return the calls, none without an id, and none with that of another, also an earlier one.
 
-    Some models count from 1 in each answer; a result has to belong to one call only.
+    Some models count from 1 in each answer; a result has to belong to one call only. With `new`
+    each gets one that no call has, also of other runs.
     """
     seen = {call["id"] for message in earlier for call in message.get("tool_calls", [])}
     named: list[ToolCall] = []
     for call in calls:
-        own = call["id"] if call["id"] and call["id"] not in seen else f"call_{new_id()}"
+        own = call["id"] if call["id"] and call["id"] not in seen and not new else _new()
         seen.add(own)
         named.append({**call, "id": own})
     return tuple(named)
+
+
+def _new() -> str:
+    return f"call_{new_id()}"
 
 
 def _text(value: Any) -> str:

@@ -14,6 +14,10 @@ from .state import parse_json, storable_value
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+DELEGATE = "delegate_task_to_member"
+TEAM_TOOLS = frozenset({DELEGATE})
+"""By which a team's leader has its members work: nobody else knows them."""
+
 LONGEST_RESULT = 64 * 1024
 """Bytes of a tool's result that the model gets to read."""
 
@@ -86,6 +90,15 @@ class Tool(Protocol):
 
     def stop(self) -> None:
         """End what is running now: nobody waits for it any more."""
+
+
+@runtime_checkable
+class RunTool(Tool, Protocol):
+    """A tool whose call makes a run inside the run that calls it: see `inside.RunInside`."""
+
+    @property
+    def is_answer(self) -> bool:
+        """Whether what that run says is the answer of the run around it, too."""
 
 
 @runtime_checkable

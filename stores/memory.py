@@ -11,7 +11,13 @@ from typing import Any, cast
 
 from clew.core.clock import now
 from clew.core.errors import BusyError, ConflictError
-from clew.core.flight import draft_of, interrupted_job, interrupted_line
+from clew.core.flight import (
+    draft_of,
+    inside_first,
+    interrupted_job,
+    interrupted_line,
+    with_dead_inside,
+)
 from clew.core.ids import is_generated
 from clew.core.lines import Line, RunLine, SessionLine
 from clew.core.session import Draft, Drafter, always, name_draft, seal, tip_after
@@ -218,10 +224,12 @@ class MemoryLog:
         """Store the dead runs in flight as INTERRUPTED."""
         recovered: list[RunLine] = []
         with self._append:
-            for flight in [flight for flight in self._flights if not flight.running]:
-                run = flight.line()
+            dead = [flight for flight in self._flights if not flight.running]
+            for run in inside_first([flight.line() for flight in dead]):
                 if not self._stored(run):
-                    recovered.append(cast(RunLine, self.append(always(draft_of(run)))))
+                    whole = with_dead_inside(run, recovered)
+                    recovered.append(cast(RunLine, self.append(always(draft_of(whole)))))
+            for flight in dead:
                 self._flights.remove(flight)
             while self._dead_jobs:
                 self.append(always(draft_of(self._dead_jobs.pop(0))))

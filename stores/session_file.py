@@ -9,7 +9,7 @@ from typing import cast
 
 from clew.core.clock import now
 from clew.core.errors import DamagedError
-from clew.core.flight import draft_of
+from clew.core.flight import draft_of, inside_first, with_dead_inside
 from clew.core.lines import Line, RunLine, SessionLine, decode, encode
 from clew.core.session import Draft, Drafter, Tip, seal, tip_after
 from clew.core.store import Flight, InFlight, Problem, Waiting
@@ -145,17 +145,35 @@ class SessionFile:
         """Store the dead runs in flight as INTERRUPTED, each exactly once."""
         recovered: list[RunLine] = []
         paths = inflight.listed(self._flights)
-        for path, fd in inflight.dead_records(paths):
+        for path, fd in inflight.dead_records(self._in_order(paths)):
             with storing("recover", path):
                 record = inflight.read_record(fd)
                 if record is None:
                     self._move_aside(path, "not a record of a run; moved aside")
                     continue
-                line = self.append(partial(self._unless_stored, *record))
+                run, after = record
+                whole = with_dead_inside(run, recovered)
+                line = self.append(partial(self._unless_stored, whole, after))
                 recovered += [cast(RunLine, line)] if line is not None else []
                 os.unlink(path)
         self._recover_jobs(paths)
         return recovered
+
+    def _in_order(self, paths: list[str]) -> list[str]:
+        """Return the records of dead runs, those inside another before it."""
+        records: dict[str, str] = {}
+        lines: list[RunLine] = []
+        others: list[str] = []
+        for path, fd in inflight.dead_records(paths):
+            with storing("recover", path):
+                record = inflight.read_record(fd)
+            if record is None:
+                others.append(path)
+            else:
+                lines.append(record[0])
+                records[record[0]["run_id"]] = path
+        lines.sort(key=lambda line: line["started_at"])
+        return [*(records[line["run_id"]] for line in inside_first(lines)), *others]
 
     def _recover_jobs(self, paths: list[str]) -> None:
         for path, fd in inflight.dead_records(paths, inflight.JOB):

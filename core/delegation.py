@@ -1,0 +1,104 @@
+"""How a team's leader has its members work: a tool whose call is a run of a member."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from .approvals import Decide, Settlement
+from .calling import Runnable, call_inside
+from .errors import ClewError, StoreError
+from .inside import RunInside
+from .invocation import Invocation
+from .lines import InnerRecord, Requirement, RunLine, ToolRecord
+from .tools import DELEGATE, RunContext, ToolError, ToolSpec
+
+_WHAT = "Have a member of the team do a task, and return the member's answer."
+
+
+@dataclass(frozen=True)
+class Members:
+    """The members of a team, by name, at work in one run of it.
+
+    `how` says how each is called, `before` what it is told ahead of its task, in view of the calls
+    that have ended.
+    """
+
+    runnables: Mapping[str, Runnable]
+    how: Callable[[str], Invocation]
+    before: Callable[[Sequence[ToolRecord]], str]
+
+    def work(self, name: str, task: str, context: RunInside) -> str:
+        """Have a member do a task, and return its answer; raise ToolError if there is none."""
+        inside = context.inside
+        inside.preface = self.before(inside.ended)
+        how = self.how(name)
+        how = replace(how, decide=_named(how.decide, name))
+        try:
+            inside.line = line = call_inside(self.runnables[name], task, how, inside)
+        except StoreError:
+            raise
+        except ClewError as error:
+            raise ToolError(f"{name} could not begin: {error.message}") from None
+        if line["status"] != "COMPLETED":
+            raise ToolError(_failure(name, line))
+        if not line["content"].strip():
+            raise ToolError(f"{name} gave no answer")
+        return line["content"]
+
+
+class DelegateTask:
+    """Has one member do a task. `is_answer`: what the member says is the team's answer.
+
+    `shares_input`: a member that is given no task gets what the team was asked.
+    """
+
+    reads_session = True
+
+    def __init__(
+        self, members: Members, *, is_answer: bool = False, shares_input: bool = False
+    ) -> None:
+        self._members = members
+        self.is_answer = is_answer
+        properties = {
+            "member_id": {"type": "string", "enum": list(members.runnables)},
+            "task": {
+                "type": "string",
+                "description": "What the member is to do; it sees nothing of this conversation.",
+            },
+        }
+        parameters = {
+            "type": "object",
+            "properties": properties,
+            "required": ["member_id", *([] if shares_input else ["task"])],
+            "additionalProperties": False,
+        }
+        self.spec = ToolSpec(DELEGATE, _WHAT, parameters, is_foreign=True)
+
+    def call(self, arguments: dict[str, Any], context: RunContext) -> str:
+        """Have the member work, and return what it says."""
+        assert isinstance(context, RunInside), "only a run has members work"
+        task = arguments.get("task", context.inside.outer.input)
+        if not task.strip():
+            raise ToolError("the task is empty: say what the member is to do")
+        return self._members.work(arguments["member_id"], task, context)
+
+    def stop(self) -> None:
+        """Nothing: the members' runs see for themselves that they are to stop."""
+
+
+def _named(decide: Decide, name: str) -> Decide:
+    """Return what decides, told whose tool call it is about."""
+
+    def decided(requirement: Requirement, spec: ToolSpec) -> Settlement | None:
+        inner = requirement.get("inside")
+        whose = "/".join(filter(None, (name, inner["name"] if inner else None)))
+        about: InnerRecord = {"name": whose, "run_id": "", "tool_call_id": ""}
+        return decide({**requirement, "inside": about}, spec)
+
+    return decided
+
+
+def _failure(name: str, line: RunLine) -> str:
+    why = f": {line['error']['message']}" if line["error"] else ""
+    said = f"\nIt had said: {line['content']}" if line["content"] else ""
+    return f"{name} has no answer, its run is {line['status']}{why}{said}"

@@ -1,0 +1,82 @@
+"""Runs inside a run: what a tool gets to know that makes one, and what it leaves behind."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from .approvals import Settlement
+from .events import Announcer
+from .exchange import Exchange
+from .lines import InnerRecord, Requirement, RunLine, State, ToolRecord
+from .stop import Stop
+from .tools import RunContext
+
+
+@dataclass(frozen=True)
+class Outer:
+    """The run around another: its limits hold for both, what both use counts for it, and who stops
+    it stops both. `input` is what it was asked."""
+
+    run_id: str
+    root_run_id: str
+    input: str
+    exchange: Exchange
+    announcer: Announcer
+    stop: Stop
+
+
+@dataclass
+class Inside:
+    """A run that a call of a tool makes.
+
+    `run_id` is its id, `state` the session's as it begins, `ended` are the calls that had ended
+    before. `resumes` is a run that the same call made before and that is to be gone on with,
+    `settled` what was decided about what that one waits for. The tool says what goes before the
+    run's input (`preface`), and leaves the run's `line` here, however it ended.
+    """
+
+    outer: Outer
+    run_id: str
+    state: State
+    ended: Sequence[ToolRecord] = ()
+    resumes: str | None = None
+    settled: Mapping[str, Settlement] = field(default_factory=dict)
+    preface: str = ""
+    line: RunLine | None = None
+
+
+@dataclass
+class RunInside(RunContext):
+    """What a tool knows of its run that makes one inside it."""
+
+    inside: Inside = field(kw_only=True)
+
+
+def unended_inside(run: RunLine | None) -> dict[str, str]:
+    """Return the runs inside this one that are to be gone on with, by the calls that made them.
+
+    They are those that waited for somebody when it paused, and those under way when it ended.
+    """
+    if run is None:
+        return {}
+    left = {
+        record["tool_call_id"]: record["child_run_id"]
+        for record in run["tools"]
+        if record.get("unended") and "child_run_id" in record
+    }
+    waiting = (one["inside"] for one in run["requirements"] if _waits_inside(one))
+    return left | {inside["tool_call_id"]: inside["run_id"] for inside in waiting}
+
+
+def _waits_inside(one: Requirement) -> bool:
+    return one["decision"] is None and "inside" in one
+
+
+def passed_on(requirement: Requirement, call_id: str, run: RunLine) -> Requirement:
+    """Return what a run inside waits for, or was told, as the run around it has it on record.
+
+    `call_id` is the tool call, of the run around, that made the run.
+    """
+    inner = requirement.get("inside")
+    name = "/".join(filter(None, (run["name"], inner["name"] if inner else None)))
+    record: InnerRecord = {"name": name, "run_id": run["run_id"], "tool_call_id": call_id}
+    return {**requirement, "inside": record}

@@ -1,0 +1,168 @@
+"""A team: a leader that has its members work, in the session that they share."""
+
+import json
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import ClassVar
+
+from .agent import Agent
+from .clock import new_id, new_run_id
+from .delegation import DelegateTask, Members
+from .errors import UsageError
+from .invocation import Asked, Invocation
+from .lines import State, ToolRecord
+from .messages import ToolCall
+from .order import Order
+from .session import StateChange
+from .state import merge
+from .store import SessionLog
+from .team_words import Mode, history_of_team, interactions, introduction
+from .tools import DELEGATE, Tool, by_name
+
+
+@dataclass(frozen=True)
+class Team(Agent):
+    """An agent that leads others: each task that it gives a member is a run of that member.
+
+    `members` are agents or teams, each with a name of its own; one without a model has the
+    leader's. In the `mode` coordinate the leader picks members, words their tasks, and answers from
+    what they say; in route the answer of the member that it picks is the answer; in broadcast all
+    members are asked at once what the team was asked, and the leader answers from what they say.
+    `add_team_history_to_members` tells members the session's last `num_team_history_runs`
+    exchanges, `share_member_interactions` what other members were asked and said in the same run.
+    """
+
+    members: Sequence[Agent] = ()
+    mode: Mode = "coordinate"
+    add_team_history_to_members: bool = False
+    num_team_history_runs: int = 3
+    share_member_interactions: bool = False
+
+    kind: ClassVar = "team"
+
+    def __post_init__(self) -> None:
+        names = [member.name for member in self.members]
+        if not names:
+            raise UsageError("a team needs members")
+        for name in names:
+            if name is None:
+                raise UsageError("a member of a team needs a name")
+            if names.count(name) > 1:
+                raise UsageError(f"two members of the team are called {name!r}")
+
+    @property
+    def takes(self) -> frozenset[str]:
+        """The names of the params that may be given: the leader's and the members'."""
+        return frozenset(self.params).union(*(member.takes for member in self.members))
+
+    def initial_state(self) -> State:
+        """Return what a new session starts with: the team's goes before its members'."""
+        states = (each.initial_state() for each in self.members)
+        return merge(reduce(merge, states, {}), super().initial_state())
+
+    def check(self, input: str, how: Invocation) -> None:
+        """Raise UsageError for params or, in a new run, an input that do not fit."""
+        for name in how.params:
+            if name not in self.takes:
+                known = ", ".join(sorted(self.takes)) or "none"
+                raise UsageError(f"no param {name!r}", hint=f"the team's params are: {known}")
+        super().check(input, _with_params(how, self.params))
+        for member in self.members:
+            member.check("", replace(_with_params(how, member.takes), resume=""))
+
+    def order(self, asked: Asked, log: SessionLog, how: Invocation) -> Order:
+        """Return what is to be done; raise NotFoundError for a model nobody has."""
+        order = super().order(asked, log, _with_params(how, self.params))
+        members = {str(member.name): self._member(member) for member in self.members}
+        orders = {
+            name: member.order(Asked(new_run_id()), log, _inside(member, how, log))
+            for name, member in members.items()
+        }
+        at_work = Members(
+            members,
+            lambda name: _inside(members[name], how, log),
+            lambda ended: self._before(ended, log),
+        )
+        delegate = DelegateTask(
+            at_work, is_answer=self.mode == "route", shares_input=self.mode == "broadcast"
+        )
+        asks_all = self.mode == "broadcast"
+        return replace(
+            order,
+            kind="team",
+            given_params=how.params,
+            tools=(*order.tools, delegate),
+            instructions=replace(order.instructions, postscript=self._introduction()),
+            opening=tuple(map(_ask, members)) if asks_all else (),
+            may_call=not asks_all or bool(order.tools or order.servers),
+            models_inside=tuple(
+                model for each in orders.values() for model in (*each.models, *each.models_inside)
+            ),
+            tools_inside=_tools_of(orders),
+        )
+
+    def _introduction(self) -> str:
+        described = {str(each.name): " ".join(each.description.split()) for each in self.members}
+        return introduction(described, self.mode)
+
+    def _member(self, member: Agent) -> Agent:
+        """Return a member as it works here: one without a model has the leader's."""
+        schema = self.output_schema if self.mode == "route" else None
+        return replace(
+            member,
+            model=member.model or self.model,
+            output_schema=member.output_schema or schema,
+        )
+
+    def _before(self, ended: Sequence[ToolRecord], log: SessionLog) -> str:
+        """Return what a member is told ahead of its task."""
+        told = ""
+        if self.add_team_history_to_members:
+            told += history_of_team(log, self.num_team_history_runs)
+        if self.share_member_interactions:
+            told += interactions(ended)
+        return told
+
+
+def _with_params(how: Invocation, names: Collection[str]) -> Invocation:
+    """Return how it is called, with these params only."""
+    params = {name: value for name, value in how.params.items() if name in names}
+    return replace(how, params=params)
+
+
+def _inside(member: Agent, how: Invocation, log: SessionLog) -> Invocation:
+    """Return how a member is called when the team is called so."""
+    history = replace(member.history_policy, of=member.name)
+    return replace(
+        _with_params(how, member.takes),
+        session_id=log.session_id,
+        session_name=None,
+        run_id=None,
+        history=history,
+        change=StateChange(),
+        system=None,
+        source=None,
+        metadata={},
+        resume=None,
+        process=None,
+    )
+
+
+def _ask(name: str) -> ToolCall:
+    """Return a call that has a member do what the team was asked."""
+    arguments = json.dumps({"member_id": name}, ensure_ascii=False)
+    return {
+        "id": f"call_{new_id()}",
+        "type": "function",
+        "function": {"name": DELEGATE, "arguments": arguments},
+    }
+
+
+def _tools_of(orders: Mapping[str, Order]) -> dict[str, Mapping[str, Tool] | None]:
+    """Return the tools of all members, and of theirs; None where only their servers know."""
+    tools: dict[str, Mapping[str, Tool] | None] = {}
+    for name, order in orders.items():
+        tools[name] = None if order.servers else by_name(order.tools)
+        tools |= {f"{name}/{inner}": known for inner, known in order.tools_inside.items()}
+    return tools

@@ -1,0 +1,62 @@
+"""What a team's leader and its members are told of each other."""
+
+from collections.abc import Iterable, Mapping
+from itertools import islice
+from typing import Literal
+
+from .lines import ToolRecord
+from .session import is_turn
+from .store import SessionLog
+from .tools import DELEGATE
+
+Mode = Literal["coordinate", "route", "broadcast"]
+_LINES = 1000
+"""Of a session, looked at for the exchanges that members are told."""
+_HOW: dict[Mode, str] = {
+    "coordinate": (
+        f"Have members do what they are good at, with {DELEGATE}: several calls at once are done "
+        "at once. A member sees nothing but the task that you write, so say all that it needs. "
+        "Then answer yourself, from what the members say."
+    ),
+    "route": (
+        f"Give the request to the one member that suits it best, with {DELEGATE}, in full: what "
+        "the member says goes to the user as it is."
+    ),
+    "broadcast": (
+        "All members are asked what you are asked. Answer yourself, from what the members say."
+    ),
+}
+
+
+def introduction(members: Mapping[str, str], mode: Mode) -> str:
+    """Return what the leader is told of its team: `members` are descriptions by name."""
+    shown = "\n".join(
+        f"- {name}: {what}" if what else f"- {name}" for name, what in members.items()
+    )
+    return f"You lead a team. {_HOW[mode]}\n<team_members>\n{shown}\n</team_members>"
+
+
+def history_of_team(log: SessionLog, most: int) -> str:
+    """Return the last exchanges of the session as a member is told them, oldest first."""
+    turns = [line for line in islice(log.newest(), _LINES) if is_turn(line)][:most]
+    if not turns:
+        return ""
+    shown = "".join(
+        f"[run-{number}]\ninput: {line['input']}\nresponse: {line['content']}\n\n"
+        for number, line in enumerate(reversed(turns), 1)
+    )
+    return f"<team_history_context>\n{shown}</team_history_context>\n\n"
+
+
+def interactions(ended: Iterable[ToolRecord]) -> str:
+    """Return what other members were asked and said in this run, as a member is told it."""
+    shown = [
+        f"- member: {record['tool_args'].get('member_id')}\n"
+        f"  task: {record['tool_args'].get('task', 'what the team was asked')}\n"
+        f"  answer: {record['result']}\n"
+        for record in ended
+        if record["tool_name"] == DELEGATE and not record["tool_call_error"]
+    ]
+    if not shown:
+        return ""
+    return f"<member_interaction_context>\n{''.join(shown)}</member_interaction_context>\n\n"
