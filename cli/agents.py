@@ -9,7 +9,7 @@ from clew.core.errors import NotFoundError
 
 from . import output
 from .app import App
-from .definitions import by_name, find, path_of
+from .definitions import by_name, find, member_finder, path_of
 from .options import json_option
 
 if TYPE_CHECKING:
@@ -51,11 +51,12 @@ def list_(app: App, *, as_json: bool) -> None:
 
     width = max(map(len, known))
     for name, path in known.items():
-        agent, errors = examine(path)
+        agent, errors = examine(path, member_finder(app, path))
         if as_json:
             description = agent.description if agent else None
             error = errors[0].record() if errors else None
-            row = {"name": name, "kind": "agent", "description": description, "file": path}
+            kind = agent.kind if agent else None
+            row = {"name": name, "kind": kind, "description": description, "file": path}
             output.record({**row, "error": error})
             continue
         shown = " ".join(agent.description.split()) or "-" if agent else "(wrong)"
@@ -97,7 +98,7 @@ def _fields(agent: "Agent") -> dict[str, Any]:
     from .building import name_of
 
     fields = {
-        "kind": "agent",
+        "kind": agent.kind,
         "name": agent.name,
         "description": agent.description,
         "model": name_of(agent.model),
@@ -128,8 +129,23 @@ def _fields(agent: "Agent") -> dict[str, Any]:
         "limits": _limits(agent.limits),
         "budget": _budget(agent.budget),
         "metadata": agent.metadata,
+        **_of_team(agent),
     }
     return {k: v for k, v in fields.items() if v is not None and v not in ("", [], (), {})}
+
+
+def _of_team(agent: "Agent") -> dict[str, Any]:
+    from clew.core.team import Team
+
+    if not isinstance(agent, Team):
+        return {}
+    return {
+        "mode": agent.mode,
+        "add_team_history_to_members": agent.add_team_history_to_members or None,
+        "num_team_history_runs": agent.num_team_history_runs,
+        "share_member_interactions": agent.share_member_interactions or None,
+        "members": [_fields(member) for member in agent.members],
+    }
 
 
 def _upkeep(agent: "Agent") -> dict[str, Any]:
@@ -196,7 +212,7 @@ def validate(app: App, *, agents: tuple[str, ...]) -> int:
     paths = [path_of(app, storable(agent)) for agent in agents] or list(by_name(app).values())
     wrong = False
     for path in paths:
-        _agent, errors = examine(path)
+        _agent, errors = examine(path, member_finder(app, path))
         for error in errors:
             if isinstance(error, NotFoundError):
                 raise error
@@ -215,6 +231,6 @@ def schema() -> None:
     Example:
       clew agents schema > agent.schema.json
     """
-    from clew.core.definitions import definition_schema
+    from clew.core.definition_models import definition_schema
 
     output.pretty(definition_schema())

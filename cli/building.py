@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from .definitions import Definition
 
 
+_A = {"agent": "an agent", "team": "a team"}
+
+
 @dataclass(frozen=True)
 class Target:
     """Where a run belongs, and what it goes on with."""
@@ -56,7 +59,7 @@ def build(app: App, target: Target, options: RunOptions) -> Built:
     same = target.inherited.get("agent") == source
     inherited = target.inherited if same else {}
     params = dict(inherited.get("param") or {})
-    known = {name: value for name, value in params.items() if name in agent.params}
+    known = {name: value for name, value in params.items() if name in agent.takes}
     schema = _schema(options)
     model = _model(app, target, options, agent.model)
     own = options["model"] is None and name_of(model) == _own_model(app, agent.model)
@@ -75,7 +78,9 @@ def build(app: App, target: Target, options: RunOptions) -> Built:
 
 
 def _definition(app: App, target: Target, options: RunOptions) -> "Definition | None":
-    wanted, inherited = options["agent"], target.inherited.get("agent")
+    if options["agent"] is not None and options["team"] is not None:
+        raise UsageError("--agent and --team exclude each other")
+    wanted, inherited = _wanted(options), target.inherited.get("agent")
     if wanted is None and inherited is None:
         return None
     from clew.core.text import storable
@@ -83,12 +88,25 @@ def _definition(app: App, target: Target, options: RunOptions) -> "Definition | 
     from .definitions import find, find_again
 
     output.keep_stdout()
-    return find(app, storable(wanted)) if wanted is not None else find_again(app, str(inherited))
+    if wanted is None:
+        return find_again(app, str(inherited))
+    kind = "agent" if options["team"] is None else "team"
+    definition = find(app, storable(wanted))
+    if definition.agent.kind != kind:
+        hint = f"--{definition.agent.kind} {wanted} runs it"
+        raise UsageError(f"{wanted!r} is {_A[definition.agent.kind]}, not {_A[kind]}", hint=hint)
+    return definition
+
+
+def _wanted(options: RunOptions) -> str | None:
+    """Return what --agent or --team names."""
+    return options["team"] if options["agent"] is None else options["agent"]
 
 
 def _params(options: RunOptions, source: str | None) -> dict[str, str]:
     if options["param"] and source is None:
-        raise UsageError("--param fills in an agent's text", hint="name the agent with -a")
+        hint = "name the agent with -a, or the team with --team"
+        raise UsageError("--param fills in an agent's text", hint=hint)
     return dict(options["param"])
 
 
@@ -107,7 +125,7 @@ def _model(
         return str(name)
     if name == DEFAULT_MODEL:
         app.note(f"model {name} (embedded; -m chooses another)")
-    elif inherited and options["agent"] is not None and defined not in (None, inherited):
+    elif inherited and _wanted(options) is not None and defined not in (None, inherited):
         app.note(f"model {name} (this session's; the agent's is {defined})")
     elif inherited and options["verbose"]:
         app.note(f"model {name} (inherited)")

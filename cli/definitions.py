@@ -1,7 +1,7 @@
 """Which agent is meant: a name in a trusted folder or the user's own, a file, a Python object."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from glob import glob
@@ -28,7 +28,7 @@ class Definition:
 
 
 def find(app: App, wanted: str) -> Definition:
-    """Return the agent that `--agent` means.
+    """Return the agent that `--agent` means, or the team that `--team` does.
 
     Raises NotFoundError if there is none, UsageError if its definition is wrong.
     """
@@ -39,7 +39,19 @@ def find(app: App, wanted: str) -> Definition:
     path = path_of(app, wanted)
     from clew.core.definitions import load_file
 
-    return Definition(load_file(path), os.path.abspath(path))
+    return Definition(load_file(path, member_finder(app, path)), os.path.abspath(path))
+
+
+def member_finder(app: App, path: str) -> Callable[[str], str]:
+    """Return what finds a team's members by name: beside its file, else as -a does."""
+    folder = os.path.dirname(os.path.abspath(path))
+    is_checked = folder.endswith(os.path.join(".clew", AGENTS))  # what is in there may not count
+
+    def found(name: str) -> str:
+        beside = os.path.join(folder, f"{name}{_SUFFIX}")
+        return path_of(app, name) if is_checked or not os.path.exists(beside) else beside
+
+    return found
 
 
 def find_again(app: App, source: str) -> Definition:
@@ -55,7 +67,7 @@ def find_again(app: App, source: str) -> Definition:
         if reason is not None and os.path.exists(source):
             raise ConfigError(
                 f"this session's agent is in {folder}, which is ignored: {reason}",
-                hint="see `clew config trust`; or name an agent with -a",
+                hint="see `clew config trust`; or name an agent with -a, a team with --team",
             )
     try:
         return find(app, source)

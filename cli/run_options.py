@@ -13,6 +13,7 @@ class RunOptions(TypedDict):
     words: tuple[str, ...]
     model: str | None
     agent: str | None
+    team: str | None
     session: str | None
     name: str | None
     user: str | None
@@ -67,6 +68,12 @@ _RUN_OPTIONS = (
         metavar="NAME",
         callback=not_empty,
         help="Run an agent: its name (see `clew agents list`), a YAML file, or module:object.",
+    ),
+    click.option(
+        "--team",
+        metavar="NAME",
+        callback=not_empty,
+        help="Run a team: a leader and its members, named as agents are.",
     ),
     click.option(
         "--param",

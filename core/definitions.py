@@ -4,30 +4,23 @@ import os
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Any, TypeVar
 
-from pydantic import (
-    BaseModel,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    WithJsonSchema,
-)
+from pydantic import ValidationError
 
 from .agent import Agent
 from .answer_schema import checked_schema, parse_schema
 from .definition_file import DefinitionFile, read_file
-from .definition_parts import CONFIG, Count
+from .definition_models import Definition, TeamDefinition, near_of, validated
 from .errors import ClewError, NotFoundError, UsageError
-from .limit_definitions import BudgetDefinition, LimitsDefinition
 from .loading import NAME, load_object
 from .model_options import checked
 from .state import storable_value, without_nulls
+from .team import Team
 from .text import storable
-from .tool_specs import ToolDefinition, near, near_key, tools_of
+from .tool_specs import ToolDefinition, tools_of
 from .tools import Tool, ToolServer, by_name
 
 T = TypeVar("T")
@@ -35,112 +28,23 @@ _PARAM = re.compile(r"[A-Za-z_]\w*")
 _VALUE = "Value error, "
 
 
-def _either(kind: type) -> Callable[[Any], str]:
-    return lambda value: "other" if isinstance(value, kind) else "text"
+Find = Callable[[str], str]
+"""Returns the file of the definition of this name; raises NotFoundError if there is none."""
 
 
-_Text = Annotated[str, Field(min_length=1)]
-_ToolEntry = Annotated[
-    Annotated[_Text, Tag("text")] | Annotated[ToolDefinition, Tag("other")],
-    Discriminator(_either(dict)),
-]
-_Schema = Annotated[
-    Annotated[_Text, Tag("text")] | Annotated[dict[str, Any], Tag("other")],
-    Discriminator(_either(dict)),
-]
-_Texts = Annotated[
-    Annotated[str, Tag("text")] | Annotated[list[str], Tag("other")],
-    Discriminator(_either(list)),
-]
+def beside(path: str) -> Find:
+    """Return what finds definitions in the folder of this one."""
+    folder = os.path.dirname(path)
+    return lambda name: os.path.join(folder, f"{name}.yaml")
 
 
-_Scalar = Annotated[Any, WithJsonSchema({"type": ["string", "number", "boolean", "null"]})]
-
-
-class AgentDefinition(BaseModel):
-    """An agent: a model, what it is told, what it may use, and what its sessions start with."""
-
-    model_config = CONFIG
-
-    kind: Literal["agent"] = "agent"
-    """What this file defines."""
-    name: Annotated[str, Field(min_length=1, max_length=200)] | None = None
-    """What its runs are called; otherwise the file's name."""
-    description: str = ""
-    """What it is for. For people: the model is not told."""
-    model: _Text | None = None
-    """Any litellm model name, local/NAME, gguf:PATH or replay:FILE."""
-    fallback_models: list[_Text] = []
-    """Models to ask, one after the other, when the first is down or out of capacity."""
-    system: str | None = None
-    """The beginning of the system message. {key} stands for a param, or a key of the state."""
-    instructions: _Texts | None = None
-    """What the model is told to do, after `system`: a text, or a list of points. {key} as there."""
-    tools: list[_ToolEntry] = []
-    """Tools as --tool takes them (a file is looked for beside this one), or defined here."""
-    tool_call_limit: Annotated[int, Field(ge=0)] | None = None
-    """How many tool calls a run makes; of further ones the model is told that they are not made."""
-    session_state: dict[str, Any] = {}
-    """The state that a new session starts with."""
-    add_session_state_to_context: bool = False
-    """Whether the model is shown the state, in the system message."""
-    enable_agentic_state: bool = False
-    """Whether the model may change the state, by a tool update_session_state."""
-    add_history_to_context: bool | None = None
-    """Whether earlier turns are sent; otherwise `continue` does, and `run` does not."""
-    num_history_runs: Annotated[int, Field(ge=0)] | None = None
-    """At most so many earlier turns."""
-    num_history_messages: Annotated[int, Field(ge=0)] | None = None
-    """At most so many messages of earlier turns, whole turns only."""
-    max_tool_calls_from_history: Annotated[int, Field(ge=0)] | None = None
-    """At most so many tool calls of earlier turns, with their results; what was said stays."""
-    read_chat_history: bool = False
-    """Whether the model may look up earlier turns of the session, by a tool read_chat_history."""
-    search_past_sessions: bool = False
-    """Whether the model may look into the user's other sessions, by the tools
-    search_past_sessions and read_past_session."""
-    num_past_sessions_to_search: Count = 20
-    """How many sessions a search looks into, those that were used last."""
-    num_past_session_runs_in_search: Count = 3
-    """How many turns of a session a search shows."""
-    enable_session_summaries: bool = False
-    """Whether a summary of the session is made when enough was said that is in none."""
-    add_session_summary_to_context: bool | None = None
-    """Whether the summary is sent; otherwise it is where turns are left out of the history."""
-    summary_model: _Text | None = None
-    """The model that makes summaries and names; otherwise the one that answers."""
-    summary_tokens: Count | None = None
-    """A summary is made of so many tokens or more; otherwise 4000, fewer in a small window."""
-    autogenerate_session_name: bool = False
-    """Whether a session without a name gets one, of at most five words."""
-    input_schema: _Schema | None = None
-    """What the prompt has to be: JSON Schema, @FILE, module:Class, or 'name str, age int'."""
-    output_schema: _Schema | None = None
-    """What the answer has to be, in the same forms."""
-    params: dict[str, _Scalar] = {}
-    """Names that --param gives values, with their defaults; null has to be given."""
-    options: dict[str, Any] = {}
-    """Model options, such as temperature."""
-    limits: LimitsDefinition = LimitsDefinition()
-    """What a run may use at most."""
-    budget: BudgetDefinition = BudgetDefinition()
-    """What all runs of a session together may use at most."""
-    metadata: dict[str, Any] = {}
-    """Metadata that is stored with each run."""
-
-
-def definition_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a definition, for editors."""
-    return AgentDefinition.model_json_schema()
-
-
-def load_file(path: str) -> Agent:
-    """Return the agent that a file defines.
+def load_file(path: str, find: Find | None = None) -> Agent:
+    """Return the agent, or the team, that a file defines; `find` finds members by their names.
 
     Raises NotFoundError if there is no such file, UsageError, with the first of its errors and how
     many more there are, if it defines none.
     """
-    agent, errors = examine(path)
+    agent, errors = examine(path, find)
     if agent is not None:
         return agent
     if len(errors) > 1 and isinstance(errors[0], UsageError):
@@ -150,18 +54,23 @@ def load_file(path: str) -> Agent:
     raise errors[0]
 
 
-def examine(path: str) -> tuple[Agent | None, list[ClewError]]:
-    """Return the agent that a file defines, or else all of its errors."""
+def examine(
+    path: str, find: Find | None = None, above: tuple[str, ...] = ()
+) -> tuple[Agent | None, list[ClewError]]:
+    """Return the agent or team that a file defines, or else all of its errors.
+
+    `above` are the files of the teams that it is in.
+    """
     try:
         file = read_file(path)
     except ClewError as error:
         return None, [error]
     try:
-        definition = AgentDefinition.model_validate(file.data)
+        definition = validated(file.data)
     except ValidationError as error:
         return None, list(_errors(file, error))
-    building = _Building(file)
-    agent = building.agent(definition)
+    building = _Building(file, find or beside(path), (*above, os.path.realpath(path)))
+    agent = building.made(definition)
     return (None, building.errors) if building.errors else (agent, [])
 
 
@@ -185,7 +94,7 @@ def _errors(file: DefinitionFile, error: ValidationError) -> Iterator[UsageError
     for each in sorted(error.errors(), key=lambda each: file.line(each["loc"])):
         place, message = each["loc"], each["msg"].removeprefix(_VALUE)
         if each["type"] == "extra_forbidden":
-            yield file.error(place, "there is no such key", _near(place))
+            yield file.error(place, "there is no such key", near_of(place))
         elif each["type"] == "invalid_key":
             yield file.error(place, "a key has to be a text; put it in quotes")
         else:
@@ -193,27 +102,77 @@ def _errors(file: DefinitionFile, error: ValidationError) -> Iterator[UsageError
             yield file.error(place, message.removeprefix("Input "))
 
 
-def _near(place: tuple[Any, ...]) -> str:
-    fields = AgentDefinition.model_fields
-    if place[0] == "tools":
-        return near(place[1:])
-    if place[0] == "limits":
-        fields = LimitsDefinition.model_fields
-    elif place[0] == "budget":
-        fields = BudgetDefinition.model_fields
-    return near_key(place, fields)
-
-
 class _Building:
-    """Makes the agent of a definition, and gathers what is wrong on the way."""
+    """Makes what a definition defines, and gathers what is wrong on the way.
 
-    def __init__(self, file: DefinitionFile) -> None:
+    `above` are the files that are being read, this one last; `place` is where the definition stands
+    in it.
+    """
+
+    def __init__(
+        self,
+        file: DefinitionFile,
+        find: Find,
+        above: tuple[str, ...],
+        place: tuple[str | int, ...] = (),
+    ) -> None:
         self._file = file
+        self._find = find
+        self._above = above
+        self._place = place
         self._folder = os.path.dirname(os.path.abspath(file.path))
         self.errors: list[ClewError] = []
 
-    def agent(self, definition: AgentDefinition) -> Agent:
-        """Return the agent; where there are `errors` it is worth nothing."""
+    def made(self, definition: Definition) -> Agent | None:
+        """Return the agent or team; where there are `errors` it is worth nothing."""
+        agent = self._agent(definition)
+        if not isinstance(definition, TeamDefinition):
+            return agent
+        members = [self._member(number, each) for number, each in enumerate(definition.members)]
+        found = [member for member in members if member is not None]
+        if self.errors:
+            return None
+        return self._try(
+            ("members",),
+            lambda: Team(
+                **{each.name: getattr(agent, each.name) for each in fields(agent)},
+                members=found,
+                mode=definition.mode,
+                add_team_history_to_members=definition.add_team_history_to_members,
+                num_team_history_runs=definition.num_team_history_runs,
+                share_member_interactions=definition.share_member_interactions,
+            ),
+        )
+
+    def _member(self, number: int, member: str | Definition) -> Agent | None:
+        place = ("members", number)
+        if isinstance(member, str):
+            return self._try(place, lambda: self._named(member))
+        if member.name is None:
+            self._wrong(place, "a member that is defined here needs a name")
+            return None
+        inner = _Building(self._file, self._find, self._above, (*self._place, *place))
+        made = inner.made(member)
+        self.errors += inner.errors
+        return made
+
+    def _named(self, name: str) -> Agent:
+        """Return a member that is defined elsewhere: by its name, file or Python object."""
+        if NAME.fullmatch(name):
+            return load_agent_object(name)
+        is_path = "/" in name or name.endswith((".yaml", ".yml"))
+        path = os.path.join(self._folder, name) if is_path else self._find(name)
+        real = os.path.realpath(path)
+        if real in self._above:
+            files = (*self._above[self._above.index(real) :], real)
+            shown = " → ".join(os.path.basename(each) for each in files)
+            raise UsageError(f"a team cannot be in itself: {shown}")
+        agent, errors = examine(path, self._find, self._above)
+        if agent is None:
+            raise errors[0]
+        return agent
+
+    def _agent(self, definition: Definition) -> Agent:
         path = os.path.basename(self._file.path)
         params = self._json("params", definition.params)
         for name, default in definition.params.items():
@@ -259,11 +218,12 @@ class _Building:
         try:
             return make()
         except ClewError as error:
+            place = (*self._place, *place)
             self.errors.append(self._file.error(place, error.message, error.hint))
             return None
 
     def _wrong(self, place: tuple[Any, ...], message: str) -> None:
-        self.errors.append(self._file.error(place, message))
+        self.errors.append(self._file.error((*self._place, *place), message))
 
     def _json(self, key: str, value: dict[str, Any]) -> dict[str, Any]:
         return self._try((key,), lambda: storable_value(value, "it")) or {}
@@ -279,7 +239,7 @@ class _Building:
         text = f"@{os.path.join(self._folder, given[1:])}" if given.startswith("@") else given
         return self._try((key,), lambda: parse_schema(text, "schema"))
 
-    def _tools(self, definition: AgentDefinition) -> list[Tool | ToolServer]:
+    def _tools(self, definition: Definition) -> list[Tool | ToolServer]:
         tools: list[Tool | ToolServer] = []
         for number, entry in enumerate(definition.tools):
             tools += self._try(("tools", number), partial(self._entry, entry)) or []

@@ -59,6 +59,7 @@ class DelegateTask:
     ) -> None:
         self._members = members
         self.is_answer = is_answer
+        self._shares_input = shares_input
         properties = {
             "member_id": {"type": "string", "enum": list(members.runnables)},
             "task": {
@@ -80,7 +81,9 @@ class DelegateTask:
         task = arguments.get("task", context.inside.outer.input)
         if not task.strip():
             raise ToolError("the task is empty: say what the member is to do")
-        return self._members.work(arguments["member_id"], task, context)
+        name = arguments["member_id"]
+        answer = self._members.work(name, task, context)
+        return f"{name} says:\n{answer}" if self._shares_input else answer
 
     def stop(self) -> None:
         """Nothing: the members' runs see for themselves that they are to stop."""

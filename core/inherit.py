@@ -20,7 +20,7 @@ def inherited(log: SessionLog, resume: str | None) -> dict[str, Any]:
     options = run.get("options") or {}
     return {
         "model": run["model"],
-        "agent": options.get("agent"),
+        "agent": options.get("agent") or options.get("team"),
         "param": options.get("param"),
         "system": options.get("system"),
         "option": options.get("option"),
