@@ -31,7 +31,8 @@ def decider(mode: str | None) -> Decide:
 
 def _ask(requirement: "Requirement", tool: "ToolSpec") -> Settlement | None:
     """Show exactly what will run, and ask; no answer leaves it open."""
-    output.note(f"the model wants to call {describe(requirement)}")
+    who = requirement["inside"]["name"] if "inside" in requirement else "the model"
+    output.note(f"{who} wants to call {describe(requirement)}")
     if tool.command is not None:
         output.note(f"that runs: {tool.command}")
     if requirement["kind"] == "result":
@@ -88,6 +89,8 @@ def _line(question: str) -> str | None:
 def what_is_open(requirement: "Requirement") -> str:
     """Return which call waits, and for what."""
     call = f"{describe(requirement)} [{requirement['tool_call_id']}]"
+    if "inside" in requirement:
+        call = f"{requirement['inside']['name']}: {call}"
     return f"{call} waits for {settles(requirement)}"
 
 

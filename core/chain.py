@@ -31,7 +31,7 @@ def follow(log: SessionLog, run_id: str, after: int = 0) -> Chain | None:
     for line in log.newest():
         if (line["seq"] or 0) <= after:
             return None
-        if not is_top_run(line):
+        if line["type"] != "run":
             continue
         if line["run_id"] == run_id:
             return Chain(line, _tip(line, resumed_by))
