@@ -5,6 +5,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from clew.core.errors import StoreError, UsageError
+from clew.core.session import is_top_run
 
 from . import output
 from .app import App
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 def say_what_was_found(app: App, result: "RunOutput") -> None:
     """Tell people what was damaged, recovered or left out."""
     app.say_problems(result.problems)
-    for run in result.recovered:
+    for run in filter(is_top_run, result.recovered):
         output.note(f"run {run['run_id']} had died and was stored as INTERRUPTED")
     pauses = result.line["session_metrics"].get("open_pauses", [])
     for paused in pauses:

@@ -5,10 +5,11 @@ from dataclasses import replace
 from typing import Protocol
 
 from . import ids
-from .approvals import Answers
+from .approvals import Answers, Decide, confirm_all, pause
 from .attachments import load
 from .chain import Chain, follow, going_on, gone_on_with, same_question
 from .clock import new_id, new_run_id
+from .deadline import within
 from .errors import ConflictError, UsageError
 from .inside import Inside
 from .invocation import Asked, Invocation
@@ -19,6 +20,7 @@ from .result import RunOutput
 from .runner import perform
 from .session import tip_after
 from .settling import fitted, refuse_unsettled, settlements
+from .stop import Stop
 from .store import SessionLog
 from .text import storable
 from .tool_servers import Servers
@@ -117,7 +119,10 @@ def call_inside(what: Runnable, input: str, how: Invocation, inside: Inside) -> 
     That is the line as it was where there is nothing to be done, or nobody has settled what it
     waits for.
     """
-    how = replace(how, run_id=inside.run_id, answers=Answers(), resume=inside.resumes)
+    decide = _stoppable(how.decide, inside.outer.stop)
+    how = replace(
+        how, run_id=inside.run_id, answers=Answers(), resume=inside.resumes, decide=decide
+    )
     asked, log = _asked(what, input, how)
     chain = _begun_inside(log, inside)
     if chain is None:
@@ -127,21 +132,29 @@ def call_inside(what: Runnable, input: str, how: Invocation, inside: Inside) -> 
     seconds = min((s for s in (order.limits.seconds, left) if s is not None), default=None)
     order = replace(
         order,
-        outer=inside.outer,
-        snapshot=inside.state,
-        preface=inside.preface,
+        inside=inside,
         limits=replace(order.limits, seconds=seconds),
     )
     with Servers() as servers:
         if chain is not None:
             tip = chain.tip
             if tip["status"] == "COMPLETED" or _still_waits(tip, inside, how):
+                inside.line = tip
                 return tip
             order = replace(order, input="", files=(), resumes=tip, settled=dict(inside.settled))
         result = perform(_with_tools(order, chain, servers), log, how.on_event)
     if result.store_error is not None:
         raise result.store_error
     return result.line
+
+
+def _stoppable(decide: Decide, stop: Stop) -> Decide:
+    """Return what decides, given up when the run is to stop: a signal does not reach its thread."""
+    if decide is pause or decide is confirm_all:
+        return decide
+    return lambda requirement, spec: within(
+        None, lambda _give: decide(requirement, spec), lambda _piece: None, stop
+    )
 
 
 def _begun_inside(log: SessionLog, inside: Inside) -> Chain | None:

@@ -1,10 +1,11 @@
 """How a team's leader has its members work: a tool whose call is a run of a member."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from threading import Lock
 from typing import Any
 
-from .approvals import Decide, Settlement
+from .approvals import Decide, Settlement, confirm_all, pause, reject_all
 from .calling import Runnable, call_inside
 from .errors import ClewError, StoreError
 from .inside import RunInside
@@ -26,15 +27,16 @@ class Members:
     runnables: Mapping[str, Runnable]
     how: Callable[[str], Invocation]
     before: Callable[[Sequence[ToolRecord]], str]
+    _asking: Lock = field(default_factory=Lock)
 
     def work(self, name: str, task: str, context: RunInside) -> str:
         """Have a member do a task, and return its answer; raise ToolError if there is none."""
         inside = context.inside
         inside.preface = self.before(inside.ended)
         how = self.how(name)
-        how = replace(how, decide=_named(how.decide, name))
+        how = replace(how, decide=_named(how.decide, name, self._asking))
         try:
-            inside.line = line = call_inside(self.runnables[name], task, how, inside)
+            line = call_inside(self.runnables[name], task, how, inside)
         except StoreError:
             raise
         except ClewError as error:
@@ -89,14 +91,17 @@ class DelegateTask:
         """Nothing: the members' runs see for themselves that they are to stop."""
 
 
-def _named(decide: Decide, name: str) -> Decide:
-    """Return what decides, told whose tool call it is about."""
+def _named(decide: Decide, name: str, asking: Lock) -> Decide:
+    """Return what decides, one thing at a time, told whose tool call it is about."""
+    if decide in (pause, confirm_all, reject_all):
+        return decide
 
     def decided(requirement: Requirement, spec: ToolSpec) -> Settlement | None:
         inner = requirement.get("inside")
         whose = "/".join(filter(None, (name, inner["name"] if inner else None)))
         about: InnerRecord = {"name": whose, "run_id": "", "tool_call_id": ""}
-        return decide({**requirement, "inside": about}, spec)
+        with asking:
+            return decide({**requirement, "inside": about}, spec)
 
     return decided
 

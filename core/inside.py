@@ -31,7 +31,7 @@ class Inside:
     `run_id` is its id, `state` the session's as it begins, `ended` are the calls that had ended
     before. `resumes` is a run that the same call made before and that is to be gone on with,
     `settled` what was decided about what that one waits for. The tool says what goes before the
-    run's input (`preface`), and leaves the run's `line` here, however it ended.
+    run's input (`preface`); the run's `line` is here when it has ended, however it did.
     """
 
     outer: Outer

@@ -11,7 +11,7 @@ from .attachments import Attachment, enclosed, prompt_with
 from .chain import whole_input
 from .errors import LimitReached
 from .history import History, HistoryPolicy, choose, choose_of_member
-from .inside import Outer, unended_inside
+from .inside import Inside, Outer, unended_inside
 from .limits import Budget, Limits, TimeLimit
 from .lines import HistoryRecord, Kind, RunLine, State
 from .media import without
@@ -66,12 +66,8 @@ class Order:
     """Where the definition is: the run's line tells it, as it tells which params were given."""
     given_params: dict[str, str] = field(default_factory=dict)
     kind: Kind = "agent"
-    outer: Outer | None = None
-    """The run around this one."""
-    snapshot: State | None = None
-    """The state that this run begins with, where the run around it says so."""
-    preface: str = ""
-    """What is said before the input, in the same message."""
+    inside: Inside | None = None
+    """What the run around this one says of it."""
     opening: tuple[ToolCall, ...] = ()
     """Calls that are made before the model is asked for the first time."""
     may_call: bool = True
@@ -95,6 +91,11 @@ class Order:
     def whole_input(self) -> str:
         """The run's input; of one that goes on with another, the other's too."""
         return whole_input(self.resumes, self.input)
+
+    @property
+    def outer(self) -> Outer | None:
+        """The run around this one."""
+        return self.inside.outer if self.inside else None
 
     @property
     def to_go_on_with(self) -> dict[str, str]:
@@ -150,8 +151,8 @@ def plan(order: Order, log: SessionLog) -> Plan:
     Raises UsageError for an attachment that the model surely does not take.
     """
     tip = tip_after(log.last())
-    if order.snapshot is not None:
-        tip = replace(tip, state=order.snapshot)
+    if order.inside is not None:
+        tip = replace(tip, state=order.inside.state)
     state = merge(tip.state, order.change.patch_for(tip) or {})
     own = _own_messages(order, state)
     history = _history(order, log, own)
@@ -201,7 +202,8 @@ def _own_messages(order: Order, state: State) -> list[Message]:
         lead.append(instruction(order.schema))
     messages = [system("\n\n".join(lead))] if lead else []
     if order.resumes is None:
-        prompt = prompt_with(f"{order.preface}{order.input}", order.files)
+        preface = order.inside.preface if order.inside else ""
+        prompt = prompt_with(f"{preface}{order.input}", order.files)
         return [*messages, prompt, *([assistant("", order.opening)] if order.opening else [])]
     again = order.to_go_on_with
     earlier = [

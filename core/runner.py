@@ -80,6 +80,8 @@ def perform(
     line = final_line(intent, turns, outcome, unmended)
     exchange.break_off(unmended)
     result, late = _land(log, flight, line, state.change, shield)
+    if order.inside is not None:
+        order.inside.line = result.line
     announcer.end(result.line)
     ended_by = stop or late
     if ended_by is not None:

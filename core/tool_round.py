@@ -187,7 +187,7 @@ class ToolRound:
     def _note_inside(self, context: RunContext) -> None:
         """Put a run inside this one on record, once, as soon as it has its line."""
         line = _line(context)
-        if line is None or line["parent_run_id"] != self.outer.run_id or line in self.inside:
+        if line is None or not self._is_own(line) or any(line is each for each in self.inside):
             return
         self.inside.append(line)
         self.members.append(member_of(line))
@@ -198,7 +198,7 @@ class ToolRound:
 
         Each is stored with its run already: what differs is what several of them changed.
         """
-        changed = [line for line in lines if line["state_patch"] and line in self.inside]
+        changed = [line for line in lines if line["state_patch"] and self._is_own(line)]
         patches = [line["state_patch"] or {} for line in changed]
         before = self.state.current
         self.state.take(before, merge_all(before, patches))
@@ -213,8 +213,12 @@ class ToolRound:
             for call, context in contexts.items()
             if (line := _line(context)) is not None
             for one in line["requirements"]
-            if one["decision"] is None or line in self.inside
+            if one["decision"] is None or self._is_own(line)
         ]
+
+    def _is_own(self, line: RunLine) -> bool:
+        """Tell whether a run was made inside this one, and not in one that this goes on with."""
+        return line["parent_run_id"] == self.outer.run_id
 
 
 def _runs_among(ready: Sequence[Ready]) -> int:
