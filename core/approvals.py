@@ -46,8 +46,9 @@ def reject_all(_requirement: Requirement, _tool: ToolSpec) -> Settlement:
 class Answers:
     """What somebody says to the open requirements of a paused run.
 
-    A call is named by its id, or by its tool where only one call of it is open; `""` stands for all
-    that are left. `fields` are values by the names of the fields that ask for them.
+    A call is named by its id, or by its tool (of a team's member also `member/tool`) where only one
+    call of it is open; `""` stands for all that are left. `fields` are values by the names of the
+    fields that ask for them.
     """
 
     confirm: tuple[str, ...] = ()
@@ -115,13 +116,19 @@ def _names(requirement: Requirement) -> set[str]:
     return {each["name"] for each in requirement["fields"]}
 
 
+def _called(one: Requirement) -> list[str]:
+    """Return what the tool of a call is called; of a team's member, with the member as well."""
+    tool = one["tool_name"]
+    return [tool, f"{one['inside']['name']}/{tool}"] if "inside" in one else [tool]
+
+
 def _find(waiting: Mapping[str, Requirement], name: str, kind: str | None) -> str:
     """Return the id of the open call of this name; raise UsageError if that is not one."""
-    found = [call for call, one in waiting.items() if name in (call, one["tool_name"])]
+    found = [call for call, one in waiting.items() if name in (call, *_called(one))]
     if len(found) == 1 and kind in (None, waiting[found[0]]["kind"]):
         return found[0]
     shown = ", ".join(
-        f"{one['tool_call_id']} ({one['tool_name']}, needs {one['kind']})"
+        f"{one['tool_call_id']} ({_called(one)[-1]}, needs {one['kind']})"
         for one in waiting.values()
     )
     if len(found) > 1:

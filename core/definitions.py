@@ -97,6 +97,8 @@ def _errors(file: DefinitionFile, error: ValidationError) -> Iterator[UsageError
             yield file.error(place, "there is no such key", near_of(place))
         elif each["type"] == "invalid_key":
             yield file.error(place, "a key has to be a text; put it in quotes")
+        elif each["type"] == "missing":
+            yield file.error(place, f"{place[-1]} is missing")
         else:
             message = message.replace("dictionary", "mapping")
             yield file.error(place, message.removeprefix("Input "))
