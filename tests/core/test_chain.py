@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from clew.core.chain import follow, resumable, unfinished
-from clew.core.errors import NotFoundError
+from clew.core.errors import NotFoundError, UsageError
 from clew.core.inherit import inherited
 from clew.core.session import Draft, always
 from clew.core.store import SessionLog
@@ -25,8 +25,10 @@ def add(log: SessionLog, run_id: str, **fields: Any) -> None:
 
 def test_a_members_run_is_not_what_is_gone_on_with(log: SessionLog) -> None:
     add(log, "top")
-    add(log, "member", status="ERROR", parent_run_id="top")
-    assert follow(log, "member") is None
+    add(log, "member", status="ERROR", parent_run_id="top", root_run_id="top")
+    with pytest.raises(UsageError) as refused:
+        resumable(log, "member")
+    assert refused.value.hint == "go on with that: --resume=top"
     with pytest.raises(NotFoundError):
         unfinished(log)
 
