@@ -104,14 +104,15 @@ class Exchange:
         if not answered:
             self.pieces.clear()
 
-    def take_over(self, text: str, finish_reason: str | None) -> None:
-        """Have for an answer what a run inside this one has said."""
+    def take_over(self, text: str, finish_reason: str | None) -> ModelReply:
+        """Have for an answer what a run inside this one has said; return how that ended."""
         self.held = self.is_open = True
         self.pieces[:] = [text]
         self.flight.note({"text": text})
         resolved = self.reply.resolved_model if self.reply else None
         self.reply = ModelReply(finish_reason, no_usage(), resolved)
         self.end_turn(answered=True)
+        return self.reply
 
     def break_off(self, before: str) -> None:
         """Tell what there is of an answer that will not be whole; if nothing, the one `before`."""

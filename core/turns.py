@@ -100,7 +100,7 @@ class Turns:
         if len(lines) < len(runs):
             return False
         text = "\n\n".join(line["content"] for line in lines)
-        self.exchange.take_over(text, lines[-1]["finish_reason"])
+        self.repairs.read(self.exchange.take_over(text, lines[-1]["finish_reason"]), text)
         self.said.append(assistant(text))
         return True
 
