@@ -57,6 +57,7 @@ def check(path: Path, acknowledged: Iterable[str] = (), *, torn: bool = False) -
             wrong.append(f"line {number}: {error}")
     wrong += _order(lines, path.stem)
     wrong += _fold(lines)
+    wrong += _inside(lines)
     runs = Counter(line.get("run_id") for line in lines if line.get("type") == "run")
     wrong += [f"run {run} stands on {count} lines" for run, count in runs.items() if count > 1]
     wrong += [f"run {run} was acknowledged and is lost" for run in acknowledged if not runs[run]]
@@ -100,7 +101,7 @@ def _order(lines: list[Json], session: str) -> Iterator[str]:
         kind = line.get("type")
         if line.get("seq") != number:
             yield f"line {number}: seq is {line.get('seq')}"
-        own = OWN.get(str(kind), "").split() + (ASKED if _was_asked(line) else [])
+        own = _own_keys(line)
         if list(line) != [*FIRST, *own, *LAST]:
             yield f"line {number}: the keys of a {kind} line are others, or in another order"
         if line.get("session_id") != session:
@@ -108,6 +109,40 @@ def _order(lines: list[Json], session: str) -> Iterator[str]:
         status = line.get("status")
         if status in EXIT and line.get("exit_code") not in EXIT[status]:
             yield f"line {number}: {status} with exit code {line.get('exit_code')}"
+
+
+def _own_keys(line: Json) -> list[str]:
+    own = OWN.get(str(line.get("type")), "").split()
+    if _was_asked(line):
+        return own + ASKED
+    if line.get("kind") == "team":
+        own.insert(own.index("error"), "members")
+    return own + (["state_conflicts"] if line.get("state_conflicts") else [])
+
+
+def _inside(lines: list[Json]) -> Iterator[str]:
+    """Yield where runs and those inside them do not agree."""
+    known: dict[str, Json] = {}
+    made: dict[str, list[str]] = {}
+    for number, line in enumerate(lines, 1):
+        if line.get("type") != "run":
+            continue
+        if line.get("parent_run_id") in known:
+            yield f"line {number}: it stands after the run that it was made in"
+        run = line["run_id"]
+        known[run] = line
+        made.setdefault(str(line.get("parent_run_id")), []).append(run)
+        members = line.get("members", [])
+        inside = made.pop(run, [])
+        if sorted(inside) != sorted(one["run_id"] for one in members):
+            yield f"line {number}: the runs inside it are {inside}"
+            continue
+        if any(known[one["run_id"]]["status"] != one["status"] for one in members):
+            yield f"line {number}: a member's run ended otherwise"
+        for key in ("total_tokens", "requests", "cost_unknown"):
+            below = sum(known[one["run_id"]]["total_metrics"][key] for one in members)
+            if line["total_metrics"][key] != line["metrics"][key] + below:
+                yield f"line {number}: {key} are not its own and those of the runs inside it"
 
 
 def _fold(lines: list[Json]) -> Iterator[str]:
@@ -120,17 +155,18 @@ def _fold(lines: list[Json]) -> Iterator[str]:
         if line.get("session_state") != state:
             yield f"line {number}: the state is not what the patches make"
         if line.get("type") == "run" or _was_asked(line):
-            metrics = line.get("metrics", {})
+            metrics, is_inside = line.get("metrics", {}), bool(line.get("parent_run_id"))
             for key in SUMS:
-                sums[key] += metrics.get(key, 0)
+                sums[key] += 0 if is_inside and key == "duration" else metrics.get(key, 0)
             sums["cost"] += metrics.get("cost") or 0
-            sums["runs"] += line.get("type") == "run"
-            sums["turns"] += line.get("status") == "COMPLETED"
+            sums["runs"] += line.get("type") == "run" and not is_inside
+            sums["turns"] += line.get("status") == "COMPLETED" and not is_inside
         if line.get("summary"):
             sums["summary_seq"] = number
         totals = line.get("session_metrics", {})
         paused = [run for run in paused if run != line.get("resumes")]
-        paused += [line["run_id"]] if line.get("status") == "PAUSED" else []
+        if line.get("status") == "PAUSED" and not line.get("parent_run_id"):
+            paused.append(line["run_id"])
         if totals.get("open_pauses", []) != paused:
             yield f"line {number}: the open pauses are not {paused}"
         wrong = [key for key in sums if abs(sums[key] - (totals.get(key) or 0)) > 1e-6]
