@@ -1,12 +1,13 @@
 """Runs inside a run: what a tool gets to know that makes one, and what it leaves behind."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .approvals import Settlement
 from .events import Announcer
 from .exchange import Exchange
-from .lines import InnerRecord, Requirement, RunLine, State, ToolRecord
+from .lines import InnerRecord, Line, Requirement, RunLine, State, ToolRecord
+from .state import clean_patch, compose
 from .stop import Stop
 from .tools import RunContext
 
@@ -80,3 +81,22 @@ def passed_on(requirement: Requirement, call_id: str, run: RunLine) -> Requireme
     name = "/".join(filter(None, (run["name"], inner["name"] if inner else None)))
     record: InnerRecord = {"name": name, "run_id": run["run_id"], "tool_call_id": call_id}
     return {**requirement, "inside": record}
+
+
+def changes_inside(lines: Sequence[Line], runs: Collection[str]) -> dict[str, State]:
+    """Return what each of these runs changed in the state, with all that was stored on its way.
+
+    `lines` are those that were stored meanwhile, oldest first. A command that a run starts, and a
+    run inside it, change the state for it.
+    """
+    around = {line["run_id"]: line["parent_run_id"] for line in lines if line["type"] == "run"}
+    changes: dict[str, State] = {}
+    for line in lines:
+        if line["type"] == "session" or not line["state_patch"]:
+            continue
+        who = line["run_id"] if line["type"] == "run" else line["by"]
+        while who is not None and who not in runs:
+            who = around.get(who)
+        if who is not None:
+            changes[who] = compose(clean_patch(changes.get(who, {})), line["state_patch"])
+    return changes

@@ -16,6 +16,11 @@ class RunState:
         self.change = change
 
     @property
+    def seq(self) -> int:
+        """The line of the session that this is read from."""
+        return self._base.seq
+
+    @property
     def current(self) -> State:
         """A copy of the state as it is now."""
         patch = self.change.patch_for(self._base)

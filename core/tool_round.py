@@ -5,6 +5,7 @@ import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
+from itertools import takewhile
 from typing import Any
 
 from .approvals import Settlement
@@ -12,7 +13,7 @@ from .clock import new_run_id
 from .errors import Cancelled, ClewError
 from .events import Event, EventName
 from .flight import member_of, unended
-from .inside import Inside, Outer, RunInside, passed_on
+from .inside import Inside, Outer, RunInside, changes_inside, passed_on
 from .lines import Decision, MemberRecord, Requirement, RunLine, State, StateConflict, ToolRecord
 from .messages import ToolCall
 from .run_state import RunState
@@ -79,6 +80,7 @@ class ToolRound:
         for made in ready:
             self._begin(made, contexts[made.call["id"]])
         self.flight.sync()
+        after = self.state.seq
         ended = self._together(ready, contexts)
         if outside:
             self.state.read(self.log)
@@ -86,7 +88,7 @@ class ToolRound:
             call: line for call, context in contexts.items() if (line := _line(context)) is not None
         }
         self._lines |= made_inside
-        self._take_inside(list(made_inside.values()))
+        self._take_inside(list(made_inside.values()), after)
         self.flight.note({"state_patch": self.state.patch})
         self.flight.sync()
         return ended, self._waiting(contexts)
@@ -193,18 +195,23 @@ class ToolRound:
         self.members.append(member_of(line))
         self.flight.note({"member": member_of(line), "metrics": line["total_metrics"]})
 
-    def _take_inside(self, lines: Sequence[RunLine]) -> None:
+    def _take_inside(self, lines: Sequence[RunLine], after: int) -> None:
         """Have the changes of runs inside this one in the order of the calls that made them.
 
-        Each is stored with its run already: what differs is what several of them changed.
+        Each is stored already, since line `after`: what differs is what several of them changed.
         """
-        changed = [line for line in lines if line["state_patch"] and self._is_own(line)]
-        patches = [line["state_patch"] or {} for line in changed]
+        own = {line["run_id"]: line for line in lines if self._is_own(line)}
+        stored = takewhile(
+            lambda line: (line["seq"] or 0) > after, self.log.newest() if own else ()
+        )
+        made = changes_inside(list(stored)[::-1], own)
+        changes = {run: made.get(run) or line["state_patch"] for run, line in own.items()}
+        runs = [run for run, patch in changes.items() if patch]
+        patches = [changes[run] or {} for run in runs]
         before = self.state.current
         self.state.take(before, merge_all(before, patches))
         for path, who in conflicts(patches):
-            runs = [changed[number]["run_id"] for number in who]
-            self.conflicts.append({"path": list(path), "runs": runs})
+            self.conflicts.append({"path": list(path), "runs": [runs[number] for number in who]})
 
     def _waiting(self, contexts: Mapping[str, RunContext]) -> list[Requirement]:
         """Return what runs inside this one were told in it, and what they wait for."""
