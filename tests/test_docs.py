@@ -126,11 +126,17 @@ def is_answer(line: str) -> bool:
 
 
 @pytest.fixture
-def reader(clew: Clew) -> Clew:
-    """A reader in a checkout, with the recording as the model."""
+def checkout(clew: Clew) -> Clew:
+    """A reader in a checkout."""
     (clew.cwd / "docs").symlink_to(ROOT / "docs")
-    clew.env["CLEW_MODEL"] = f"replay:{RECORDING}"
     return clew
+
+
+@pytest.fixture
+def reader(checkout: Clew) -> Clew:
+    """A reader in a checkout, with the recording as the model."""
+    checkout.env["CLEW_MODEL"] = f"replay:{RECORDING}"
+    return checkout
 
 
 def names(found: list[Block]) -> list[object]:
@@ -144,6 +150,7 @@ def test_a_console_block_prints_what_the_page_shows(reader: Clew, block: Block) 
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("checkout")
 @pytest.mark.parametrize("block", names(blocks("console", embedded=True)))
 def test_a_console_block_on_the_embedded_model_differs_in_the_answers_at_most(
     embedded: Clew, block: Block
