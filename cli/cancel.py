@@ -41,8 +41,8 @@ def command(
 ) -> None:
     """Stop a run that another clew makes: it is stored as CANCELLED, with what came of its answer.
 
-    Without RUN the one that is under way in the session is meant. `clew continue --resume` goes on
-    with a cancelled run.
+    Without RUN the one that is under way in the session is meant; with the RUN of a team's member
+    the team's. `clew continue --resume` goes on with a cancelled run.
 
     \b
     Examples:
@@ -69,7 +69,10 @@ def _session_of(app: App, run: str, user: str) -> "SessionLog":
 
 def _under_way(log: "SessionLog", run: str | None) -> "InFlight":
     running = [flight for flight in log.in_flight() if flight.running]
-    meant = [flight for flight in running if run in (None, flight.line["run_id"])]
+    named = [flight.line for flight in running if run in (None, flight.line["run_id"])]
+    # A run inside another ends with the one that somebody asked for.
+    asked = {line["root_run_id"] or line["run_id"] for line in named}
+    meant = [flight for flight in running if flight.line["run_id"] in asked]
     if len(meant) == 1:
         return meant[0]
     if meant:

@@ -1,19 +1,19 @@
 """`clew history`: what was said in a session."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator
 from itertools import chain, islice
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import click
 
+from clew.core.flight import inside_first, with_dead_inside
 from clew.core.lines import STATUSES, Line, RunLine
 from clew.core.session import is_top_run
 from clew.core.store import SessionLog
 
 from . import output
 from .app import App
-from .approve import what_is_open
+from .conversation import for_people, under_way
 from .options import COUNT_OR_ALL, SINCE, json_option, not_empty, session_option, user_option
 
 _DEFAULT_COUNT = 10
@@ -41,6 +41,12 @@ _DEFAULT_COUNT = 10
 @click.option("--status", type=click.Choice(STATUSES, case_sensitive=False), help="Only such runs.")
 @click.option("--since", metavar="TIME", type=SINCE, help="Only runs since a date, or 10m, 2h, 7d.")
 @click.option("--grep", metavar="TEXT", help="Only runs whose input or answer contains TEXT.")
+@click.option(
+    "--members", "--all", is_flag=True, help="Also the runs that a team's members made, each told."
+)
+@click.option(
+    "--tree", is_flag=True, help="Show who did what: each run, and under it its members'."
+)
 @click.option("--lines", "all_lines", is_flag=True, help="Print lines of all types, as stored.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say which session was chosen.")
 @click.pass_obj
@@ -57,6 +63,8 @@ def command(
     status: str | None,
     since: str | None,
     grep: str | None,
+    members: bool,
+    tree: bool,
     all_lines: bool,
     quiet: bool,
 ) -> None:
@@ -68,18 +76,23 @@ def command(
       clew history -s trip -n all
       clew history --json | jq -r 'select(.status == "ERROR") | .error.message'
       clew history --as-sent=RUN | jq -c '[.role, .content]'
+      clew history --tree
     """
     app.quiet = quiet
-    _refuse_several_forms(messages=messages, lines=all_lines, as_sent=as_sent is not None)
+    forms = {"messages": messages, "lines": all_lines, "as_sent": as_sent is not None}
+    _refuse_several_forms(**forms, tree=tree)
+    _refuse_several_forms(json=as_json, tree=tree)
     log = app.choose(session, app.user(user))
-    family = _family(log, run_id) if run_id is not None else None
-    wanted = _Wanted(family, status.upper() if status else None, since, grep)
+    family = _family(log, run_id, inside=members) if run_id is not None else None
+    wanted = _Wanted(family, status.upper() if status else None, since, grep, members=members)
     limit = _limit(count, as_json or messages or all_lines)
     if as_sent is not None:
         _print_messages(_as_sent(log, as_sent))
     elif all_lines:
         for line in _newest(log, wanted.has, limit):
             output.line(line)
+    elif tree:
+        _print_trees(log, wanted, limit)
     else:
         _print_runs(log, wanted, limit, as_json=as_json, messages=messages)
     app.warn_of_problems(log)
@@ -104,12 +117,24 @@ class _Wanted:
     """Which lines are asked for."""
 
     def __init__(
-        self, family: set[str] | None, status: str | None, since: str | None, grep: str | None
+        self,
+        family: set[str] | None,
+        status: str | None,
+        since: str | None,
+        grep: str | None,
+        *,
+        members: bool,
     ) -> None:
         self.status = status
         self._family = family
+        self._members = members
         self._since = since
         self._grep = grep.lower() if grep else None
+
+    def may_show(self, line: Line) -> TypeGuard[RunLine]:
+        """Tell whether this is a run of those that are shown at all: a member's if asked for."""
+        named = self._family is not None and line["type"] == "run"
+        return is_top_run(line) or (line["type"] == "run" and (self._members or named))
 
     def has(self, line: Line) -> bool:
         if self._since and line["created_at"] < self._since:
@@ -128,7 +153,7 @@ def _newest(log: SessionLog, has: Callable[[Line], bool], limit: int | None) -> 
 
     Without a limit no more than a line is held at a time.
     """
-    dead = {run.line["run_id"]: run.line for run in log.in_flight() if not run.running}
+    dead = {line["run_id"]: line for line in _dead(log)}
     if limit is not None:
         newest = filter(has, chain(reversed(dead.values()), log.newest()))
         yield from reversed(list(islice(newest, limit)))
@@ -141,13 +166,26 @@ def _newest(log: SessionLog, has: Callable[[Line], bool], limit: int | None) -> 
     yield from filter(has, dead.values())
 
 
+def _dead(log: SessionLog) -> list[RunLine]:
+    """Return the lines of runs found dead, as they will be stored."""
+    whole: list[RunLine] = []
+    for line in inside_first([flight.line for flight in log.in_flight() if not flight.running]):
+        whole.append(with_dead_inside(line, whole))
+    return whole
+
+
+def _running(log: SessionLog) -> list[RunLine]:
+    """Return the runs under way as far as they came, those inside another before it."""
+    return inside_first([flight.line for flight in log.in_flight() if flight.running])
+
+
 def _print_runs(
     log: SessionLog, wanted: _Wanted, limit: int | None, *, as_json: bool, messages: bool
 ) -> None:
     gone_on = {flight.line["resumes"] for flight in log.in_flight()}
 
     def has(line: Line) -> bool:
-        if not is_top_run(line):
+        if not wanted.may_show(line):
             return False
         gone_on.add(line["resumes"])
         return wanted.has(line)
@@ -165,22 +203,42 @@ def _print_runs(
                 for message in run["messages"]
             )
         else:
-            output.result(output.shown(_for_people(run, waits=run["run_id"] not in gone_on)))
+            output.result(output.shown(for_people(run, waits=run["run_id"] not in gone_on)))
     if not as_json and not messages and wanted.status is None:
         _print_running(log, wanted)
 
 
 def _print_running(log: SessionLog, wanted: _Wanted) -> None:
-    for flight in log.in_flight():
-        if flight.running and wanted.has(flight.line):
-            output.result(output.shown(_under_way(flight.line)))
+    for run in _running(log):
+        if wanted.may_show(run) and wanted.has(run):
+            output.result(output.shown(under_way(run)))
 
 
-def _family(log: SessionLog, run_id: str) -> set[str]:
-    """Return the ids of a run and of those that went on with it."""
+def _print_trees(log: SessionLog, wanted: _Wanted, limit: int | None) -> None:
+    """Print the runs that are wanted, each with those inside it."""
+    from .run_tree import drawn, trees
+
+    running = _running(log) if wanted.status is None else []
+    newest = chain(reversed(running), reversed(_dead(log)), log.newest())
+    under_way_now = {run["run_id"] for run in running}
+
+    def is_root(line: Line) -> bool:
+        return wanted.may_show(line) and wanted.has(line)
+
+    for tree in reversed(trees(newest, is_root, limit)):
+        output.result(output.shown(drawn(tree, under_way_now)))
+
+
+def _family(log: SessionLog, run_id: str, *, inside: bool) -> set[str]:
+    """Return the ids of a run and of those that went on with it; with `inside` of those in them."""
     family = {_run(log, run_id)["run_id"]}
-    for line in chain(log.lines(), (flight.line for flight in log.in_flight())):
+    flights = [flight.line for flight in log.in_flight()]
+    for line in chain(log.lines(), flights):
         if line["type"] == "run" and line.get("resumes") in family:
+            family.add(line["run_id"])
+    # A run stands before the one around it.
+    for line in chain(reversed(inside_first(flights)), log.newest()) if inside else ():
+        if line["type"] == "run" and line["parent_run_id"] in family:
             family.add(line["run_id"])
     return family
 
@@ -202,7 +260,8 @@ def _as_sent(log: SessionLog, run_id: str) -> Iterator[Any]:
     from clew.core.history import sent_before
 
     run = _run(log, run_id)
-    earlier = sent_before(log.newest(), run["history"])
+    member = None if is_top_run(run) else run["name"]
+    earlier = sent_before(log.newest(), run["history"], member)
     own = [message for message in run["messages"] if message["role"] != "system"]
     lead = [message for message in run["messages"] if message["role"] == "system"]
     answered = own and own[-1]["role"] == "assistant"
@@ -212,30 +271,3 @@ def _as_sent(log: SessionLog, run_id: str) -> Iterator[Any]:
 def _print_messages(messages: Iterable[Any]) -> None:
     for message in messages:
         output.record(message)
-
-
-def _for_people(run: RunLine, *, waits: bool) -> str:
-    seq = run["seq"] if run["seq"] is not None else "not stored yet"
-    when = run["created_at"].replace("T", " ")[:16]
-    head = f"── {seq} · {when} · {run['model']} · {run['run_id']}"
-    error = run["error"]
-    if run["status"] != "COMPLETED":
-        reason = f": {error['message']}" if error else ""
-        head = f"{head}\n   {run['status']}{reason}"
-    if run["status"] == "PAUSED" and waits:
-        open_ones = (one for one in run["requirements"] if one["decision"] is None)
-        head = "\n   ".join([head, *map(what_is_open, open_ones)])
-    asked = "\n".join(f"> {line}" for line in run["input"].splitlines() or [""])
-    attached = "".join(f"> [{file['name']}]\n" for file in run["files"])
-    answer = run["content"].rstrip("\n")
-    if run["data"] is not None:
-        answer = json.dumps(run["data"], ensure_ascii=False)
-    end = f"{answer}\n\n" if answer else "\n"
-    return f"{head}\n{asked}\n{attached}{end}"
-
-
-def _under_way(run: RunLine) -> str:
-    asked = "\n".join(f"> {line}" for line in run["input"].splitlines() or [""])
-    text = f"{run['content']}\n" if run["content"] else ""
-    head = f"── running since {run['started_at']} · {run['model']} · {run['run_id']}"
-    return f"{head}\n{asked}\n{text}\n"

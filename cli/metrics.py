@@ -76,9 +76,16 @@ def _rows(
         for line in _with_metrics(log, since, names):
             for key, totals in _parts(line, by, names):
                 row = rows.setdefault(key, {"runs": 0, **no_totals()})
-                runs = row.pop("runs") + (line["type"] == "run")
+                runs = row.pop("runs") + _counts(line, by)
                 rows[key] = {"runs": runs, **add_totals(cast(Any, row), totals)}
     return rows
+
+
+def _counts(line: "RunLine | SessionLine", by: str | None) -> bool:
+    """Tell whether this is a run of its row; a member's is one where it has a row of its own."""
+    from clew.core.session import is_top_run
+
+    return is_top_run(line) or (line["type"] == "run" and by in ("agent", "model"))
 
 
 def _with_metrics(
@@ -107,6 +114,7 @@ def _parts(
     What a model was asked after a run belongs to that run's agent.
     """
     from clew.core.flight import without_details
+    from clew.core.session import is_top_run
     from clew.core.usage import totals
 
     if by == "model":
@@ -120,7 +128,10 @@ def _parts(
         "session": run["session_id"],
         "day": run["created_at"][:10],
     }
-    yield keys.get(by or "", ""), without_details(run["metrics"])
+    used = without_details(run["metrics"])
+    if not (by == "agent" or run["type"] == "session" or is_top_run(run)):
+        used["duration"] = 0.0  # the run around it took that time, too
+    yield keys.get(by or "", ""), used
 
 
 def _for_people(key: str | None, row: dict[str, Any]) -> str:

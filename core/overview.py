@@ -40,7 +40,7 @@ def overview(store: Store, log: SessionLog) -> SessionOverview:
     newest = last_line or first_line
     last = _last_run(log, flights)
     metrics = tip_after(last_line).metrics
-    dead = sum(not flight.running for flight in flights)
+    dead = sum(not flight.running and is_top_run(flight.line) for flight in flights)
     return {
         "session_id": log.session_id,
         "user_id": log.user_id,
@@ -63,7 +63,7 @@ def overview(store: Store, log: SessionLog) -> SessionOverview:
 
 def _last_run(log: SessionLog, flights: list[InFlight]) -> RunLine | None:
     """Return the last run that has ended; one found dead ended last."""
-    dead = [flight.line for flight in flights if not flight.running]
+    dead = [each.line for each in flights if not each.running and is_top_run(each.line)]
     if dead:
         return dead[-1]
     runs: Any = (line for line in log.newest() if is_top_run(line))
