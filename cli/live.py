@@ -8,16 +8,20 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
-from clew.core.events import Event
+from clew.core.events import Event, word_of
 from clew.core.lines import RunLine, ToolRecord
 from clew.core.text import shorten
 from clew.core.usage import Totals
 
 from . import output
 from .approve import settles, what_is_open
+from .at_work import AtWork
+from .status import Part
 
 if TYPE_CHECKING:
     from .status import StatusLine
+
+_TEXTS = ("ModelContent", "RunContent", "RunIntermediateContent")
 
 
 class TextLive:
@@ -35,6 +39,7 @@ class TextLive:
         self.started = False
         self._status = status
         self._tools: dict[str, tuple[ToolRecord, float]] = {}
+        self._at_work = AtWork()
         self.line: RunLine | None = None
 
     def begin(self, what: str) -> None:
@@ -55,10 +60,18 @@ class TextLive:
 
     def __call__(self, event: Event) -> None:
         """Take an event; the last one leaves the run's line in `line`."""
-        self.line = event.get("run")
+        self.line = event.get("run", self.line)
+        self._at_work.take(event)
         if self._status is not None:
             self._follow(event, self._status)
-        match event["event"]:
+        if event["parent_run_id"] is None:
+            self._take_own(event)
+        elif not self._quiet:
+            self._say(event)
+
+    def _take_own(self, event: Event) -> None:
+        """Take an event of the run that was asked for: its answer is what is printed."""
+        match word_of(event):
             case "ModelContent" if self._prints and sys.stdout.isatty():
                 self._shown = True
                 self._text(event["content"])
@@ -72,24 +85,35 @@ class TextLive:
 
     def _follow(self, event: Event, status: "StatusLine") -> None:
         """Have the status line say what is waited for."""
-        match event["event"]:
+        if event["parent_run_id"] is not None:
+            if word_of(event) not in _TEXTS:
+                self._show_work(status)
+            return
+        match word_of(event):
             case "ModelRequestStarted":
                 status.show(event["model"])
             case "ModelRequestError":
                 status.show("waiting to ask again")
             case "ToolCallStarted":
-                self._tools[event["tool"]["tool_call_id"]] = (event["tool"], time.monotonic())
-                self._show_tools(status)
+                if "child_run_id" not in event["tool"]:
+                    self._tools[event["tool"]["tool_call_id"]] = (event["tool"], time.monotonic())
+                self._show_work(status)
             case "ToolCallCompleted" | "ToolCallError":
                 self._tools.pop(event["tool"]["tool_call_id"], None)
-                self._show_tools(status)
+                self._show_work(status)
             case "ModelRequestCompleted":
                 status.hide()
             case _:
                 pass
 
-    def _show_tools(self, status: "StatusLine") -> None:
+    def _show_work(self, status: "StatusLine") -> None:
+        """Show what the run's own tools do, and its members."""
         tools = [tool for tool, _ in self._tools.values()]
+        members = list(self._at_work.parts())
+        if members:
+            own = [Part(tool["tool_name"], since) for tool, since in self._tools.values()]
+            status.show_all([*own, *members])
+            return
         label = ", ".join(tool["tool_name"] for tool in tools)
         if tools:
             since = min(since for _, since in self._tools.values())
@@ -98,25 +122,47 @@ class TextLive:
             status.hide()
 
     def _say(self, event: Event) -> None:
-        """Tell people what happens beside the answer."""
-        match event["event"]:
-            case "ToolCallStarted" if self._tells and self._status is None:
-                output.note(f"calling {described(event['tool'])}")
-            case "ToolCallCompleted" | "ToolCallError" if self._tells:
-                output.note(_how_it_went(event, called=self._status is not None))
-            case "SessionSummaryStarted" if self._tells:
-                output.note("summarizing the conversation")
+        """Tell people what happens beside the answer; of what a member does, whose it is."""
+        whose = self._at_work.prefix(event["run_id"])
+        match word_of(event):
             case "ModelRequestError":
                 wait = f"; asking again in {event['retry_in']:.1f} s"
-                output.note(f"{event['error']['message']}{wait}")
+                output.note(f"{whose}{event['error']['message']}{wait}")
             case "FallbackModelActivated":
-                output.note(f"{event['error']['message']}; asking {event['model']} instead")
+                then = f"asking {event['model']} instead"
+                output.note(f"{whose}{event['error']['message']}; {then}")
             case "OutputRepairStarted":
-                output.note(f"{event['error']['message']}; asking the model to mend it")
+                output.note(f"{whose}{event['error']['message']}; asking the model to mend it")
+            case _:
+                if self._tells:
+                    self._tell(event, whose)
+
+    def _tell(self, event: Event, whose: str) -> None:
+        """Tell whoever watches what goes on."""
+        inside = event["parent_run_id"] is not None
+        match word_of(event):
+            case "ToolCallStarted" | "ToolCallCompleted" | "ToolCallError":
+                self._tell_call(event, whose)
+            case "RunStarted" if inside and self._status is None:
+                output.note(self._at_work.how_it_began(event))
+            case "RunCompleted" | "RunPaused" | "RunCancelled" | "RunError" if inside:
+                output.note(self._at_work.how_it_ended(event))
+            case "SessionSummaryStarted":
+                output.note("summarizing the conversation")
             case "ModelRequestStarted" if self._verbose:
-                output.note(f"asking {event['model']} (attempt {event['attempt']})")
+                output.note(f"{whose}asking {event['model']} (attempt {event['attempt']})")
             case "ModelRequestCompleted" if self._verbose:
-                output.note(f"{event['model']} is done: {event['finish_reason']}")
+                output.note(f"{whose}{event['model']} is done: {event['finish_reason']}")
+
+    def _tell_call(self, event: Event, whose: str) -> None:
+        """Tell of a tool call; one that is a member's run is told of as such."""
+        if "child_run_id" in event["tool"]:
+            return
+        if word_of(event) != "ToolCallStarted":
+            how = _how_it_went(event, called=self._status is not None)
+            output.note(f"{whose}{how}")
+        elif self._status is None:
+            output.note(f"{whose}calling {described(event['tool'])}")
 
     def _text(self, delta: str) -> None:
         """Print a piece, but hold newlines back until something follows them."""

@@ -60,7 +60,8 @@ def _give(result: "RunOutput", live: TextLive | JsonLive, options: RunOptions) -
     completed = result.line["status"] == "COMPLETED"
     if options["output_format"] == "stream-json":
         if result.repeated:
-            Announcer(live, result.run_id, result.session_id).again(result.line)
+            kind = result.line["kind"]
+            Announcer(live, result.run_id, result.session_id, kind).again(result.line)
     elif options["output_file"] is not None and completed:
         _write_file(options["output_file"], _result_text(result, options))
     elif options["output_format"] == "json":

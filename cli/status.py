@@ -9,8 +9,9 @@ import sys
 import threading
 import time
 import unicodedata
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TextIO
 
 from clew.core.text import redact, showable
@@ -19,7 +20,21 @@ _TICK = 0.1
 _PATIENCE = 0.4
 _COLUMNS = 80
 _FRAMES = "|/-\\"
+_BESIDE = " · "
 _WIPE = "\r\033[K"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something that goes on since then, or went on until then: a time.monotonic() each."""
+
+    label: str
+    since: float
+    until: float | None = None
+
+    def seconds(self, now: float) -> str:
+        """Return how long it has gone on."""
+        return f" {(now if self.until is None else self.until) - self.since:.0f} s"
 
 
 class StatusLine:
@@ -29,20 +44,25 @@ class StatusLine:
         self._lock = threading.RLock()
         self._ended = threading.Event()
         self._thread: threading.Thread | None = None
-        self._label: str | None = None
-        self._since = self._quiet_since = time.monotonic()
+        self._parts: Sequence[Part] = ()
+        self._quiet_since = time.monotonic()
         self._drawn = False
         self._within_line = False
         self._frame = 0
 
     def show(self, label: str, since: float | None = None) -> None:
         """Say from now on that this goes on, `since` then (a time.monotonic(); None: now)."""
+        self.show_all([Part(label, time.monotonic() if since is None else since)])
+
+    def show_all(self, parts: Sequence[Part]) -> None:
+        """Say from now on that all this goes on, side by side."""
         with self._lock:
-            now = time.monotonic()
-            self._label = " ".join(showable(redact(label)).split())
-            self._since = now if since is None else since
+            self._parts = [
+                replace(part, label=" ".join(showable(redact(part.label)).split()))
+                for part in parts
+            ]
             if not self._drawn:
-                self._quiet_since = now
+                self._quiet_since = time.monotonic()
         if self._thread is None:
             self._thread = threading.Thread(target=self._go, daemon=True)
             self._thread.start()
@@ -50,7 +70,7 @@ class StatusLine:
     def hide(self) -> None:
         """Say nothing."""
         with self._lock:
-            self._label = None
+            self._parts = ()
             self._wipe()
 
     def end(self) -> None:
@@ -77,17 +97,17 @@ class StatusLine:
         while not self._ended.wait(_TICK):
             with self._lock:
                 now = time.monotonic()
-                if self._label is None or self._within_line or self._ended.is_set():
+                if not self._parts or self._within_line or self._ended.is_set():
                     continue
                 if (self._drawn or now - self._quiet_since >= _PATIENCE) and _in_front():
-                    self._draw(self._label, f"{now - self._since:.0f} s")
+                    self._draw(now)
 
-    def _draw(self, label: str, seconds: str) -> None:
+    def _draw(self, now: float) -> None:
         self._frame = (self._frame + 1) % len(_FRAMES)
         try:
             columns = os.get_terminal_size(sys.stderr.fileno()).columns or _COLUMNS
-            room = columns - len(f"| {seconds} ") - 1  # a full line would wrap
-            shown = f"{_FRAMES[self._frame]} {fitted(label, room)} {seconds}"
+            room = columns - len("| ") - 1  # a full line would wrap
+            shown = f"{_FRAMES[self._frame]} {side_by_side(self._parts, now, room)}"
             self._write(f"{_WIPE}\033[2m{shown}\033[0m")
             self._drawn = True
         except OSError:
@@ -113,6 +133,25 @@ def _in_front() -> bool:
         return os.tcgetpgrp(sys.stderr.fileno()) == os.getpgrp()
     except OSError:
         return False
+
+
+def side_by_side(parts: Sequence[Part], now: float, columns: int) -> str:
+    """Return what goes on, with its times, in so many columns: what has ended gives way first."""
+    if _needed(parts, now) > columns:
+        parts = [part for part in parts if part.until is None] or parts
+    most = columns
+    while _needed(parts, now, most) > columns and most > 1:
+        most -= 1
+    while _needed(parts, now, most) > columns and len(parts) > 1:
+        parts = parts[:-1]
+    return _BESIDE.join(f"{fitted(part.label, most)}{part.seconds(now)}" for part in parts)
+
+
+def _needed(parts: Sequence[Part], now: float, most: int | None = None) -> int:
+    widths = (sum(map(_width, part.label)) for part in parts)
+    labels = sum(width if most is None else min(width, most) for width in widths)
+    times = sum(len(part.seconds(now)) for part in parts)
+    return labels + times + len(_BESIDE) * (len(parts) - 1)
 
 
 def fitted(text: str, columns: int) -> str:

@@ -85,6 +85,11 @@ ENDS: dict[Status, EventName] = {
 }
 
 
+def word_of(event: Event) -> str:
+    """Return what an event tells, as an agent's tells it: a team's has `Team` before that."""
+    return event["event"].removeprefix("Team")
+
+
 class LastKept:
     """Passes events on; the end of a completed run only on `tell`, after what is made then."""
 
@@ -94,7 +99,7 @@ class LastKept:
 
     def __call__(self, event: Event) -> None:
         """Pass an event on, or keep it."""
-        if event["event"] in ("RunCompleted", "TeamRunCompleted") and "run" in event:
+        if word_of(event) == "RunCompleted" and "run" in event:
             self._kept.append(event)
         else:
             self._listener(event)
@@ -152,9 +157,13 @@ class Announcer:
         self.end(line)
 
     def end(self, line: RunLine) -> None:
-        """Tell how the run ended: of one inside another what it used, else its whole line."""
+        """Tell how the run ended: its whole line; of one inside another what it used, and why it
+        failed."""
         event = self.event(ENDS[line["status"]])
         if self._outer is None:
             self.tell({**event, "run": line})
-        else:
-            self.tell({**event, "metrics": dict(line["total_metrics"])})
+            return
+        event["metrics"] = dict(line["total_metrics"])
+        if line["error"] is not None:
+            event["error"] = line["error"]
+        self.tell(event)
