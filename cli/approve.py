@@ -79,10 +79,7 @@ def _line(question: str) -> str | None:
     try:
         said = sys.stdin.readline()
     finally:
-        if said.endswith("\n"):
-            output.line_begins()
-        else:
-            output.ask("\n")  # Ctrl-C, or Ctrl-D: what comes next begins a line
+        output.end_question(answered=said.endswith("\n"))
     return said.rstrip("\n") if said else None
 
 

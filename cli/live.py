@@ -181,6 +181,7 @@ class TextLive:
 
     def end(self) -> None:
         """End what was printed."""
+        output.end_question()
         if self._status is not None:
             self._status.end()
         self._end_text()

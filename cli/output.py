@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, TextIO
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 _failures: list[StoreError] = []
 _status: "list[StatusLine]" = []
+_asking = threading.RLock()
+_held: list[list[str]] = []
+"""What waits for an answer to the open question, where one is open."""
 
 
 def result(text: str) -> None:
@@ -62,7 +66,7 @@ def make_way_for(status: "StatusLine") -> None:
     _status[:] = [status]
 
 
-def line_begins() -> None:
+def _line_begins() -> None:
     """Tell the status line that somebody typed a newline."""
     for status in _status:
         status.line_begins()
@@ -78,17 +82,34 @@ def escapes(choice: str) -> bool:
 
 def note(text: str, color: str = "never") -> None:
     """Tell people something, on stderr, dimmed where colour is wanted."""
-    _write(sys.stderr, _colored(f"clew: {showable(redact(text))}", color) + "\n")
+    _tell(_colored(f"clew: {showable(redact(text))}", color) + "\n")
 
 
 def ask(question: str) -> None:
-    """Put a question to the person at the terminal."""
-    _write(sys.stderr, showable(redact(question)))
+    """Put a question to the person at the terminal: what is told waits until it is answered."""
+    with _asking:
+        _held[:] = [[]]
+        _write(sys.stderr, showable(redact(question)))
+
+
+def end_question(*, answered: bool = False) -> None:
+    """Tell what waited while a question was open, if one is; `answered`: a line was typed."""
+    with _asking:
+        if not _held:
+            return
+        [waited] = _held
+        _held.clear()
+        if answered:
+            _line_begins()
+        else:
+            _write(sys.stderr, "\n")  # Ctrl-C, or Ctrl-D: what comes next begins a line
+        for text in waited:
+            _write(sys.stderr, text)
 
 
 def hint(text: str) -> None:
     """Tell people what to do next."""
-    _write(sys.stderr, f"  hint: {showable(redact(text))}\n")
+    _tell(f"  hint: {showable(redact(text))}\n")
 
 
 def complain(error: ClewError) -> None:
@@ -118,6 +139,15 @@ def flush() -> None:
     """Raise StoreError if stdout could not take everything. Who no longer reads is no error."""
     for failure in _failures:
         raise failure
+
+
+def _tell(text: str) -> None:
+    """Write to stderr, but not into the line in which somebody types an answer."""
+    with _asking:
+        if _held:
+            _held[0].append(text)
+        else:
+            _write(sys.stderr, text)
 
 
 def _write(stream: TextIO, text: str) -> None:

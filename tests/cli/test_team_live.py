@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Clew
+from tests.conftest import Clew, eventually
 from tests.crew import crew, member, written
 from tests.paused import call, tool
 from tests.terminal import Person, screen
@@ -236,3 +236,57 @@ def test_members_at_work_at_once_never_write_into_each_others_lines(clew: Clew) 
     for name in names:
         own = [e["content"] for e in found if e.get("name") == name and e["event"] == "RunContent"]
         assert "".join(own) == f"{name} {said}"
+
+
+def asking(clew: Clew, name: str) -> Json:
+    """A member whose tool `send` has to be allowed."""
+    send = tool(clew, requires_confirmation=True)
+    return member(clew, name, [call("c1", "send", to=name)], tools=[send])
+
+
+def test_a_question_says_whose_call_it_is_about(clew: Clew, sits: Sits) -> None:
+    inner = crew(clew, asking(clew, "digger"), name="diggers", asked="diggers: look")
+    person = sits(inner)
+    person.sees('clew: diggers/digger wants to call send({"to": "digger"})')
+    person.sees("run it? ")
+    person.types("y\n")
+    assert 'clew: diggers/digger: send({"to": "digger"}) is done (TIME): sent' in left(person)
+
+
+def test_nothing_is_told_into_the_line_of_a_question(clew: Clew, sits: Sits) -> None:
+    person = sits(busy(clew, "editor"), asking(clew, "critic"))
+    question = "run it? [y/N, or why not] "
+    asked = person.shows(question)
+    let_go(clew)
+    eventually(lambda: "editor" in str(clew("history", "-s", "s", "--all", "--json").lines))
+    assert person.shows(question) == asked
+    person.types("y\n")
+    lines = left(person)
+    assert f"{question}y" in lines
+    assert "clew: editor is done (TIME, 10 tokens): editor has looked" in lines
+
+
+def test_a_stop_at_a_members_question_is_told_on_a_line_of_its_own(clew: Clew, sits: Sits) -> None:
+    person = sits(asking(clew, "critic"))
+    person.shows("run it? [y/N, or why not] ")
+    person.types(b"\x03")
+    _, shown = person.end()
+    lines = screen(shown.replace("^C", ""))
+    assert "run it? [y/N, or why not]" in lines
+    assert "clew: the run was stopped" in lines
+
+
+def test_a_pause_says_which_members_wait_and_how_each_is_settled(clew: Clew) -> None:
+    team = written(clew, crew(clew, asking(clew, "critic"), asking(clew, "editor")))
+    paused = clew("run", "-s", "s", "--team", team, "go", code=6)
+    for name in ("critic", "editor"):
+        told = rf'clew: paused: {name}: send\(\{{"to": "{name}"\}}\) \[(\S+)\] waits for --confirm'
+        match = re.search(told, paused.err)
+        assert match
+        clew("continue", "-s", "s", f"--confirm={match[1]}", code=6 if name == "critic" else 0)
+
+
+def test_a_member_that_waits_is_told_as_such_with_v(clew: Clew) -> None:
+    team = written(clew, crew(clew, asking(clew, "critic")))
+    notes = clew("run", "-v", "--team", team, "go", code=6).err
+    assert re.search(r"clew: critic waits for somebody \(\d+\.\d s, 0 tokens\)\n", notes)
