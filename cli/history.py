@@ -1,7 +1,7 @@
 """`clew history`: what was said in a session."""
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import chain, islice
+from itertools import chain, islice, takewhile
 from typing import Any, TypeGuard, cast
 
 import click
@@ -264,8 +264,29 @@ def _as_sent(log: SessionLog, run_id: str) -> Iterator[Any]:
     earlier = sent_before(log.newest(), run["history"], member)
     own = [message for message in run["messages"] if message["role"] != "system"]
     lead = [message for message in run["messages"] if message["role"] == "system"]
-    answered = own and own[-1]["role"] == "assistant"
-    return iter([*lead, *earlier, *(own[:-1] if answered else own)])
+    if own and own[-1]["role"] == "assistant":
+        own.pop()
+        if _is_said_by_members(log, run):
+            while own.pop()["role"] != "assistant":
+                pass  # nobody told the model how the calls of its last answer ended
+    return iter([*lead, *earlier, *own])
+
+
+def _is_said_by_members(log: SessionLog, run: RunLine) -> bool:
+    """Tell whether a team's answer is what members said, and its leader was not asked for one."""
+    *before, last = (message for message in run["messages"] if message["role"] != "system")
+    told = list(takewhile(lambda message: message["role"] == "tool", reversed(before)))
+    if run["kind"] != "team" or last["content"] != "\n\n".join(
+        message["content"] for message in reversed(told)
+    ):
+        return False
+    asked = 0  # once for each answer, also those of the runs that this one goes on with
+    gone_on_from: RunLine | None = run
+    while gone_on_from is not None:
+        asked += sum(call["error"] is None for call in gone_on_from["metrics"]["details"])
+        earlier = gone_on_from["resumes"]
+        gone_on_from = _run(log, earlier) if earlier is not None else None
+    return asked < sum(message["role"] == "assistant" for message in run["messages"])
 
 
 def _print_messages(messages: Iterable[Any]) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Clew, eventually
-from tests.crew import crew, member, written
+from tests.crew import asks, crew, member, written
 from tests.paused import call, tool
 from tests.provider import Answer, Provider
 
@@ -154,6 +154,21 @@ def test_as_sent_of_a_members_run_is_what_its_model_got(clew: Clew, provider: Pr
     shown = clew("history", "-s", "s", f"--as-sent={last['run_id']}").lines
     assert shown == provider.requests[-1].body["messages"]
     assert len(shown) == 4
+
+
+@pytest.mark.parametrize("mode", ["coordinate", "route"])
+def test_as_sent_of_a_team_is_what_its_leader_got(
+    clew: Clew, provider: Provider, mode: str
+) -> None:
+    leader = {"model": "openai/test-model"}
+    critic = member(clew, "critic", answer="Two faults.")
+    team = written(clew, crew(clew, critic, mode=mode) | leader)
+    provider.answer("", tool_calls=asks("critic"))
+    provider.answer("Two faults.")
+    clew("run", "-q", "-s", "s", "--run-id", "r", "--team", team, "go")
+    shown = clew("history", "-s", "s", "--as-sent=r").lines
+    assert shown == provider.requests[-1].body["messages"]
+    assert len(shown) == (2 if mode == "route" else 4)
 
 
 def test_each_token_is_attributed_to_who_used_it(worked: Clew) -> None:
