@@ -59,16 +59,26 @@ def drawn(tree: Tree, running: Collection[str]) -> str:
 
 
 def _below(tree: Tree, running: Collection[str], lead: str) -> list[str]:
-    """Return what is said in a run, and the runs inside it, in the order in which they began."""
+    """Return what is said in a run, and the runs inside it in the order of the calls for them."""
     asked, answer = _first_line(tree.run["input"]), _first_line(tree.run["content"])
     said = [f"> {asked}", *([answer] if answer else [])]
-    inside = sorted(tree.inside, key=lambda each: each.run["started_at"])
+    inside = sorted(tree.inside, key=_place_in(tree.run))
     lines = [f"{lead}{'│  ' if inside else ''}{each}".rstrip() for each in said]
     for each in inside:
         last = each is inside[-1]
         lines.append(f"{lead}{'└─' if last else '├─'} {_facts(each.run, running)}")
         lines += _below(each, running, lead + ("   " if last else "│  "))
     return lines
+
+
+def _place_in(run: RunLine) -> "Callable[[Tree], tuple[int, str]]":
+    """Return what tells the place of a run inside this one: its call's, or, of an open call, when
+    it began."""
+    calls = [record.get("child_run_id") for record in run["tools"]]
+    return lambda tree: (
+        calls.index(tree.run["run_id"]) if tree.run["run_id"] in calls else len(calls),
+        tree.run["started_at"],
+    )
 
 
 def _facts(run: RunLine, running: Collection[str]) -> str:
