@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
+from . import agenda
 from .answer_schema import Misfit, instruction, parse_answer
 from .errors import SchemaMismatch
 from .messages import Message, user
@@ -54,4 +55,4 @@ class Repairs:
 
 def asks_again(message: Message) -> bool:
     """Tell whether this is a message of clew's own, and no prompt."""
-    return message["role"] == "user" and message["content"].startswith(_OPENING)
+    return message["role"] == "user" and message["content"].startswith((_OPENING, agenda.OPENING))

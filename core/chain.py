@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import ConflictError, NotFoundError, UsageError
-from .lines import RunLine
+from .lines import RunLine, ToolRecord
 from .messages import FileRecord
 from .session import is_top_run, tip_after
 from .store import SessionLog
@@ -124,6 +124,19 @@ def gone_on_with(log: SessionLog, run: RunLine, resume: str | None) -> RunLine |
     while found is not None and found["run_id"] != resume:
         found = _find(log, found["resumes"])
     return before if found is not None else None
+
+
+def calls_before(log: SessionLog, run: RunLine | None) -> list[ToolRecord]:
+    """Return the calls that ended in a run and in those that it went on with, oldest first."""
+    lines = [] if run is None else [run]
+    if run is not None and run["resumes"] is not None:
+        for line in log.newest():
+            if line["type"] == "run" and line["run_id"] == lines[-1]["resumes"]:
+                lines.append(line)
+                if line["resumes"] is None:
+                    break
+    records = (record for line in reversed(lines) for record in line["tools"])
+    return [record for record in records if not record.get("unended")]
 
 
 def _find(log: SessionLog, run_id: str | None) -> RunLine | None:

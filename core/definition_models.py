@@ -131,13 +131,16 @@ class TeamDefinition(AgentDefinition):
     mode: Mode = "coordinate"
     """coordinate: the leader gives tasks to members, and answers from what they say. route: the
     member that it picks answers. broadcast: all members are asked what the team is asked, at once,
-    and the leader answers from what they say."""
+    and the leader answers from what they say. tasks: the leader lists tasks, has members do them,
+    and goes on until none is left."""
     add_team_history_to_members: bool = False
     """Whether members are told the session's last exchanges, before their task."""
     num_team_history_runs: Count = 3
     """How many exchanges these are at most."""
     share_member_interactions: bool = False
     """Whether members are told what others were asked and said in the same run."""
+    max_iterations: Count = 10
+    """In the mode tasks: how often the leader may answer, until no task is left."""
 
 
 Definition = AgentDefinition | TeamDefinition

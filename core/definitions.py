@@ -143,6 +143,7 @@ class _Building:
                 add_team_history_to_members=definition.add_team_history_to_members,
                 num_team_history_runs=definition.num_team_history_runs,
                 share_member_interactions=definition.share_member_interactions,
+                max_iterations=definition.max_iterations,
             ),
         )
 

@@ -29,10 +29,13 @@ class Members:
     before: Callable[[Sequence[ToolRecord]], str]
     _asking: Lock = field(default_factory=Lock)
 
-    def work(self, name: str, task: str, context: RunInside) -> str:
-        """Have a member do a task, and return its answer; raise ToolError if there is none."""
+    def work(self, name: str, task: str, context: RunInside, told: str = "") -> str:
+        """Have a member do a task, and return its answer; raise ToolError if there is none.
+
+        `told` is what it is told ahead of this task only.
+        """
         inside = context.inside
-        inside.preface = self.before(inside.ended)
+        inside.preface = self.before(inside.ended) + told
         how = self.how(name)
         how = replace(how, decide=_named(how.decide, name, self._asking))
         try:

@@ -20,6 +20,7 @@ EventName = Literal[
     "RunIntermediateContent",
     "ModelRequestCompleted",
     "OutputRepairStarted",
+    "TaskIterationStarted",
     "ToolCallStarted",
     "ToolCallCompleted",
     "ToolCallError",
@@ -38,6 +39,7 @@ EventName = Literal[
     "TeamRunIntermediateContent",
     "TeamModelRequestCompleted",
     "TeamOutputRepairStarted",
+    "TeamTaskIterationStarted",
     "TeamToolCallStarted",
     "TeamToolCallCompleted",
     "TeamToolCallError",
@@ -71,6 +73,11 @@ class Event(TypedDict):
     tool: NotRequired[ToolRecord]
     decision: NotRequired[Decision]
     """Why a tool call ended without the tool: `rejected` or `supplied`."""
+    iteration: NotRequired[int]
+    """The how-manieth time it is that a team's leader goes on with its tasks."""
+    max_iterations: NotRequired[int]
+    open_tasks: NotRequired[list[str]]
+    """What is left to be done, in words."""
     run: NotRequired[RunLine]
     """The whole line; only the last event has it."""
 

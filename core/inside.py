@@ -52,6 +52,13 @@ class RunInside(RunContext):
     inside: Inside = field(kw_only=True)
 
 
+@dataclass
+class RunBooks(RunContext):
+    """What a tool knows that keeps the books of its run: the calls that ended are the books."""
+
+    ended: Sequence[ToolRecord] = field(kw_only=True)
+
+
 def unended_inside(run: RunLine | None) -> dict[str, str]:
     """Return the runs inside this one that are to be gone on with, by the calls that made them.
 

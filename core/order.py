@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
 
+from .agenda import Agenda
 from .answer_schema import instruction
 from .approvals import Decide, Settlement, pause, reject_all
 from .attachments import Attachment, enclosed, prompt_with
@@ -72,6 +73,8 @@ class Order:
     """Calls that are made before the model is asked for the first time."""
     may_call: bool = True
     """Whether the model may call tools, beside those calls."""
+    agenda: Agenda | None = None
+    """What has to be done before the model may answer."""
     models_inside: tuple[Model, ...] = ()
     """Models that runs inside this one may ask."""
     tools_inside: Mapping[str, Mapping[str, Tool] | None] = field(default_factory=dict)

@@ -13,6 +13,7 @@ from typing import cast
 
 from .answer_repair import Repairs
 from .approvals import Settlement
+from .chain import calls_before
 from .errors import Cancelled, ClewError, RequestRefused, SchemaMismatch, StoreError
 from .events import Announcer, Listener
 from .exchange import Exchange
@@ -59,7 +60,7 @@ def perform(
     outer = _outer(order, log, flight, listener)
     state = RunState(planned.tip, order.change)
     again = order.to_go_on_with
-    earlier = order.resumes["tools"] if order.resumes else []
+    earlier = calls_before(log, order.resumes)
     ended = [record for record in earlier if record["tool_call_id"] not in again]
     tools = ToolRound(log, flight, outer, state, context, again, ended)
     turns = _turns(order, tools, offered)
@@ -146,6 +147,7 @@ def _turns(order: Order, tools: ToolRound, offered: dict[str, Tool]) -> Turns:
         settled_inside=inside,
         waiting={one["tool_call_id"]: one for one in waiting if "inside" not in one},
         tool_call_limit=order.tool_call_limit,
+        agenda=order.agenda,
         repairs=Repairs(order.schema, order.limits.rounds if order.schema else 0),
     )
 

@@ -17,8 +17,10 @@ from .order import Order
 from .session import StateChange
 from .state import merge
 from .store import SessionLog
-from .team_words import Mode, history_of_team, interactions, introduction
-from .tools import DELEGATE, Tool, by_name
+from .task_list import tasks_done
+from .task_tools import agenda, task_tools
+from .team_words import Mode, delegated, history_of_team, interactions, introduction
+from .tools import DELEGATE, TEAM_TOOLS, Tool, by_name
 
 
 @dataclass(frozen=True)
@@ -29,6 +31,8 @@ class Team(Agent):
     leader's. In the `mode` coordinate the leader picks members, words their tasks, and answers from
     what they say; in route the answer of the member that it picks is the answer; in broadcast all
     members are asked at once what the team was asked, and the leader answers from what they say.
+    In tasks it sets up a list of tasks, has members do them, and is asked to go on until none is
+    left, or it has answered `max_iterations` times.
     `add_team_history_to_members` tells members the session's last `num_team_history_runs`
     exchanges, `share_member_interactions` what other members were asked and said in the same run.
     """
@@ -38,6 +42,7 @@ class Team(Agent):
     add_team_history_to_members: bool = False
     num_team_history_runs: int = 3
     share_member_interactions: bool = False
+    max_iterations: int = 10
 
     kind: ClassVar = "team"
 
@@ -50,6 +55,8 @@ class Team(Agent):
                 raise UsageError("a member of a team needs a name")
             if names.count(name) > 1:
                 raise UsageError(f"two members of the team are called {name!r}")
+        if self.max_iterations < 1:
+            raise UsageError("a team's max_iterations is 1 or more")
 
     @property
     def takes(self) -> frozenset[str]:
@@ -74,6 +81,10 @@ class Team(Agent):
     def order(self, asked: Asked, log: SessionLog, how: Invocation) -> Order:
         """Return what is to be done; raise NotFoundError for a model nobody has."""
         order = super().order(asked, log, _with_params(how, self.params))
+        for tool in order.tools:
+            if tool.spec.name in TEAM_TOOLS:
+                taken = f"a team's leader has a tool {tool.spec.name!r} of its own"
+                raise UsageError(taken, hint="`name` renames a tool")
         members = {str(member.name): self._member(member) for member in self.members}
         orders = {
             name: member.order(Asked(new_run_id()), log, _inside(member, how, log))
@@ -84,15 +95,13 @@ class Team(Agent):
             lambda name: _inside(members[name], how, log),
             lambda ended: self._before(ended, log),
         )
-        delegate = DelegateTask(
-            at_work, is_answer=self.mode == "route", shares_input=self.mode == "broadcast"
-        )
         asks_all = self.mode == "broadcast"
         return replace(
             order,
             kind="team",
             given_params=how.params,
-            tools=(*order.tools, delegate),
+            tools=(*order.tools, *self._tools(at_work)),
+            agenda=agenda(self.max_iterations) if self.mode == "tasks" else None,
             instructions=replace(order.instructions, postscript=self._introduction()),
             opening=tuple(map(_ask, members)) if asks_all else (),
             may_call=not asks_all or bool(order.tools or order.servers),
@@ -101,6 +110,13 @@ class Team(Agent):
             ),
             tools_inside=_tools_of(orders),
         )
+
+    def _tools(self, members: Members) -> Sequence[Tool]:
+        """Return the tools with which the leader has members work."""
+        if self.mode == "tasks":
+            return task_tools(members)
+        is_answer, shares_input = self.mode == "route", self.mode == "broadcast"
+        return [DelegateTask(members, is_answer=is_answer, shares_input=shares_input)]
 
     def _introduction(self) -> str:
         described = {str(each.name): " ".join(each.description.split()) for each in self.members}
@@ -121,7 +137,8 @@ class Team(Agent):
         if self.add_team_history_to_members:
             told += history_of_team(log, self.num_team_history_runs)
         if self.share_member_interactions:
-            told += interactions(ended)
+            done = tasks_done(ended) if self.mode == "tasks" else delegated(ended)
+            told += interactions(done)
         return told
 
 

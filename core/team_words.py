@@ -1,15 +1,15 @@
 """What a team's leader and its members are told of each other."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Literal
 
 from .lines import ToolRecord
 from .session import is_turn
 from .store import SessionLog
-from .tools import DELEGATE
+from .tools import CREATE_TASK, DELEGATE, EXECUTE_TASK, UPDATE_TASK
 
-Mode = Literal["coordinate", "route", "broadcast"]
+Mode = Literal["coordinate", "route", "broadcast", "tasks"]
 _LINES = 1000
 """Of a session, looked at for the exchanges that members are told."""
 _HOW: dict[Mode, str] = {
@@ -24,6 +24,13 @@ _HOW: dict[Mode, str] = {
     ),
     "broadcast": (
         "All members are asked what you are asked. Answer yourself, from what the members say."
+    ),
+    "tasks": (
+        f"Split what you are asked into tasks with {CREATE_TASK}, each for the member that suits "
+        "it best. A member sees nothing but its task and the results of those that it depends on, "
+        f"so say all that it needs. Have the tasks done with {EXECUTE_TASK}: several calls at once "
+        f"are done at once. Settle with {UPDATE_TASK} what no member is to do. When no task is "
+        "left, answer yourself, from what the members say."
     ),
 }
 
@@ -48,15 +55,17 @@ def history_of_team(log: SessionLog, most: int) -> str:
     return f"<team_history_context>\n{shown}</team_history_context>\n\n"
 
 
-def interactions(ended: Iterable[ToolRecord]) -> str:
+def delegated(ended: Iterable[ToolRecord]) -> Iterator[tuple[str, str, str]]:
+    """Yield what members were asked and said: who, what, and the answer."""
+    for record in ended:
+        if record["tool_name"] == DELEGATE and not record["tool_call_error"]:
+            asked = record["tool_args"]
+            yield asked["member_id"], asked.get("task", "what the team was asked"), record["result"]
+
+
+def interactions(said: Iterable[tuple[str, str, str]]) -> str:
     """Return what other members were asked and said in this run, as a member is told it."""
-    shown = [
-        f"- member: {record['tool_args'].get('member_id')}\n"
-        f"  task: {record['tool_args'].get('task', 'what the team was asked')}\n"
-        f"  answer: {record['result']}\n"
-        for record in ended
-        if record["tool_name"] == DELEGATE and not record["tool_call_error"]
-    ]
+    shown = [f"- member: {who}\n  task: {task}\n  answer: {text}\n" for who, task, text in said]
     if not shown:
         return ""
     return f"<member_interaction_context>\n{''.join(shown)}</member_interaction_context>\n\n"

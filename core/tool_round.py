@@ -13,7 +13,7 @@ from .clock import new_run_id
 from .errors import Cancelled, ClewError
 from .events import Event, EventName
 from .flight import member_of, unended
-from .inside import Inside, Outer, RunInside, changes_inside, passed_on
+from .inside import Inside, Outer, RunBooks, RunInside, changes_inside, passed_on
 from .lines import Decision, MemberRecord, Requirement, RunLine, State, StateConflict, ToolRecord
 from .messages import ToolCall
 from .run_state import RunState
@@ -21,7 +21,7 @@ from .session import StateChange
 from .state import conflicts, merge_all, storable_value
 from .store import Flight, SessionLog
 from .text import storable
-from .tools import RunContext, RunTool, Tool, ToolError, check_arguments
+from .tools import BookTool, RunContext, RunTool, Tool, ToolError, check_arguments
 
 _AT_ONCE = 8
 _LOOK_SECONDS = 0.5
@@ -70,8 +70,27 @@ class ToolRound:
 
         `settled` is what was decided about runs inside this one, by the calls that made them.
         """
-        if not ready:
-            return {}, []
+        books = [made for made in ready if isinstance(made.tool, BookTool)]
+        written = {made.call["id"]: self._write_down(made) for made in books}
+        others = [made for made in ready if made.call["id"] not in written]
+        ended, inside = self._make_at_once(others, settled) if others else ({}, [])
+        return written | ended, inside
+
+    def _write_down(self, made: Ready) -> ToolRecord:
+        context = RunBooks(**vars(self.context), ended=self.ended)
+        self._begin(made, context)
+        record = _call(made, context)
+        self.end(record)
+        return record
+
+    @property
+    def ended(self) -> Sequence[ToolRecord]:
+        """The calls that have ended, also in the runs that this one goes on with."""
+        return (*self.earlier, *self.done.values())
+
+    def _make_at_once(
+        self, ready: Sequence[Ready], settled: Mapping[str, Mapping[str, Settlement]]
+    ) -> tuple[dict[str, ToolRecord], list[Requirement]]:
         outside = any(made.tool.reads_session for made in ready)
         if outside:
             self.state.store(self.log, self.context.run_id)
@@ -122,7 +141,7 @@ class ToolRound:
             self.outer,
             new_run_id(),
             state,
-            ended=(*self.earlier, *self.done.values()),
+            ended=self.ended,
             resumes=self.resumes.get(call),
             settled=settled.get(call, {}),
         )

@@ -15,7 +15,11 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
 DELEGATE = "delegate_task_to_member"
-TEAM_TOOLS = frozenset({DELEGATE})
+CREATE_TASK = "create_task"
+EXECUTE_TASK = "execute_task"
+UPDATE_TASK = "update_task_status"
+LIST_TASKS = "list_tasks"
+TEAM_TOOLS = frozenset({DELEGATE, CREATE_TASK, EXECUTE_TASK, UPDATE_TASK, LIST_TASKS})
 """By which a team's leader has its members work: nobody else knows them."""
 
 LONGEST_RESULT = 64 * 1024
@@ -99,6 +103,19 @@ class RunTool(Tool, Protocol):
     @property
     def is_answer(self) -> bool:
         """Whether what that run says is the answer of the run around it, too."""
+
+
+@runtime_checkable
+class BookTool(Tool, Protocol):
+    """A tool that only keeps the books of its run: see `inside.RunBooks`.
+
+    Its calls are made one after the other, before the others of an answer, and none counts for the
+    limit of tool calls.
+    """
+
+    @property
+    def keeps_books(self) -> bool:
+        """It does."""
 
 
 @runtime_checkable

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from .agenda import Agenda
 from .answer_repair import Repairs
 from .approvals import Decide, Settlement
 from .clock import now
@@ -17,6 +18,7 @@ from .text import storable
 from .tool_calls import with_ids_of_their_own
 from .tool_round import Ready, ToolRound, record_of
 from .tools import (
+    BookTool,
     RunTool,
     Tool,
     ToolError,
@@ -35,8 +37,8 @@ class Turns:
     `said` are the messages after those of the request, `tools` the calls that ended,
     `requirements` what was decided, and what is still open. `waiting` is what an earlier run left
     open, `settled` what was decided about it, both by the ids of the calls; `settled_inside` is
-    what was decided about runs inside this one, by the calls that made them. `repairs` says which
-    answers are asked for again.
+    what was decided about runs inside this one, by the calls that made them. `agenda` says what is
+    to be done before there may be an answer, `repairs` which answers are asked for again.
     """
 
     exchange: Exchange
@@ -50,6 +52,7 @@ class Turns:
     settled_inside: Mapping[str, Mapping[str, Settlement]]
     waiting: dict[str, Requirement]
     tool_call_limit: int | None = None
+    agenda: Agenda | None = None
     repairs: Repairs = field(default_factory=Repairs)
     said: list[Message] = field(default_factory=list)
     tools: list[ToolRecord] = field(default_factory=list)
@@ -65,13 +68,12 @@ class Turns:
         StoreError.
         """
         calls = tuple(waiting)
-        repair: Message | None = None
+        kind: CallKind = "model"
         while not calls or self._answer(calls):
             if self._is_answered_inside(calls):
                 return True
             self._take_turn()
             messages = in_call_order([*request.messages, *self.said])
-            kind: CallKind = "repair" if repair else "model"
             hold = bool(self.repairs.left)
             reply = self.exchange.ask(replace(request, messages=messages), kind, hold=hold)
             if reply.tool_calls and not self.offered:
@@ -81,14 +83,18 @@ class Turns:
             )
             message = assistant(self.exchange.content, calls)
             self.said.append(message)
-            repair = None if calls else self._repair(reply, request.messages)
-            if not calls and repair is None:
+            again = None if calls else self._left(reply)
+            kind = "model"
+            if not calls and again is None:
+                again = self._repair(reply, request.messages)
+                kind = "repair"
+            if not calls and again is None:
                 self.exchange.end_turn(answered=True)
                 return True
             self.flight.note({"message": message})
             self.exchange.end_turn(answered=False)
-            if repair is not None:
-                self._say(repair)
+            if again is not None:
+                self._say(again)
         return False
 
     def _is_answered_inside(self, calls: Sequence[ToolCall]) -> bool:
@@ -107,6 +113,22 @@ class Turns:
     def _is_answer(self, call: ToolCall) -> bool:
         tool = self.offered.get(call["function"]["name"])
         return isinstance(tool, RunTool) and tool.is_answer
+
+    def _left(self, reply: ModelReply) -> Message | None:
+        """Return what asks to go on with what is not done, if there is any; raise LimitReached."""
+        if self.agenda is None or reply.finish_reason == "content_filter":
+            return None
+        left = self.agenda.left(self.round.ended)
+        if not left:
+            return None
+        try:
+            question = self.agenda.question(left)
+        except LimitReached:
+            self.exchange.end_turn(answered=True)
+            raise
+        event = self.announcer.event("TaskIterationStarted")
+        self.announcer.tell({**event, **self.agenda.progress, "open_tasks": list(left)})
+        return question
 
     def _repair(self, reply: ModelReply, sent: Sequence[Message]) -> Message | None:
         """Read an answer; return what asks for it again if it does not fit, and there is room."""
@@ -183,7 +205,7 @@ class Turns:
             raise ToolError(f"there is no tool {name!r}; the tools are: {known}")
         spec, arguments = tool.spec, arguments_of(call)
         check_arguments(for_model(spec)["function"]["parameters"], arguments)
-        if left is None and not isinstance(tool, RunTool):
+        if left is None and not isinstance(tool, RunTool | BookTool):
             self._count()
         # What a call waits for was said when it was made: the tool may have changed since.
         requirement = left or requirement_of(spec, call["id"], arguments)
