@@ -77,7 +77,7 @@ def perform(
     except BaseException:
         flight.stranded()
         raise
-    unmended = "" if outcome.status == "PAUSED" else turns.give_up()
+    unmended = "" if outcome.status == "PAUSED" else turns.give_up(planned.own)
     line = final_line(intent, turns, outcome, unmended)
     exchange.break_off(unmended)
     result, late = _land(log, flight, line, state.change, shield)

@@ -148,12 +148,12 @@ class Turns:
         self.said.append(message)
         self.flight.note({"message": message})
 
-    def give_up(self) -> str:
+    def give_up(self, begun_with: Sequence[Message]) -> str:
         """Say of each call that has no result why: a provider takes no message without one.
 
-        Returns the answer that was being asked for again.
+        Such are also in what the run began with. Returns the answer that was being asked for again.
         """
-        for call in open_calls(self.said):
+        for call in open_calls([*begun_with, *self.said]):
             self._end(self.round.done.get(call["id"]) or self.round.unended(call))
         return self.repairs.unmended
 

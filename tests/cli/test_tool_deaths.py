@@ -307,3 +307,21 @@ def inside(link: Path, folder: Path) -> bool:
         return link.readlink() == folder
     except OSError:
         return False
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL], ids=["INT", "KILL"])
+def test_a_confirmed_call_that_was_stopped_is_not_made_again(
+    clew: Clew, signum: signal.Signals
+) -> None:
+    model = calling(clew, [call("slow")])
+    asks = script("echo x >> called; sleep 1000", name="slow", requires_confirmation=True)
+    clew("run", "-q", "-m", model, "-s", "s", "-t", asks, "go", code=6)
+    process = clew.start("continue", "-q", "-s", "s", "--confirm")
+    eventually((clew.cwd / "called").exists)
+    process.send_signal(signum)
+    process.communicate(timeout=200)
+    line = clew("continue", "-q", "-s", "s", "--resume", "-y", "--json").json
+    assert line["status"] == "COMPLETED"
+    [told] = [each["content"] for each in line["messages"] if each["role"] == "tool"]
+    assert MAY_HAVE in told
+    assert calls_of(clew) == 1
