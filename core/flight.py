@@ -4,7 +4,8 @@ Notes are plain data, one after the other: the intent (the line as it would be i
 came), then for each request to a model `{"open": Call}` when it is sent, `{"text": …}` as the
 answer comes, `{"call": Call}` when it ended, and `{"message": Message}` if it calls tools, or is to
 be mended (another one asks for that); for each tool call `{"begun": ToolRecord}` before it is made
-and `{"tool": ToolRecord}` when it ended; `{"requirement": Requirement}` when somebody decided, and
+(only its ids, as the run begins, where it made a run before that is gone on with) and
+`{"tool": ToolRecord}` when it ended; `{"requirement": Requirement}` when somebody decided, and
 `{"state_patch": …}` for what the run has changed in the state and not stored yet. `{"member":
 MemberRecord, "metrics": Totals}` tells of a run inside this one that has its line. `{"process":
 Process}` says who can be told to stop.

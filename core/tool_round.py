@@ -63,6 +63,11 @@ class ToolRound:
     _lines: dict[str, RunLine] = field(default_factory=dict)
     _started: dict[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for call, run in self.resumes.items():
+            self.begun[call] = run
+            self.flight.note({"begun": {"tool_call_id": call, "child_run_id": run}})
+
     def make(
         self, ready: Sequence[Ready], settled: Mapping[str, Mapping[str, Settlement]]
     ) -> tuple[dict[str, ToolRecord], list[Requirement]]:
@@ -152,9 +157,10 @@ class ToolRound:
         child = context.inside.run_id if isinstance(context, RunInside) else None
         if child is not None:
             record["child_run_id"] = child
-        self.begun[made.call["id"]] = child
+        if made.call["id"] not in self.resumes:  # the run that is gone on with leads to its own
+            self.begun[made.call["id"]] = child
+            self.flight.note({"begun": record})
         self._started[made.call["id"]] = time.monotonic()
-        self.flight.note({"begun": record})
         announcer = self.outer.announcer
         announcer.tell({**announcer.event("ToolCallStarted"), "tool": record})
 
