@@ -270,6 +270,18 @@ def test_events_of_members_stand_between_those_of_the_team_and_say_whose_they_ar
     assert text == events[-1]["run"]["content"] == "All done."
 
 
+@pytest.mark.parametrize("mode", ["coordinate", "route", "broadcast"])
+@pytest.mark.parametrize("stream", ["--stream", "--no-stream"])
+def test_the_text_that_a_team_says_is_its_answer_once(clew: Clew, mode: str, stream: str) -> None:
+    ann = member(clew, "ann", asked="go" if mode == "broadcast" else None)
+    path = team(clew, ann, mode=mode)
+    answer = "ann is done" if mode == "route" else "All done."
+    assert clew("run", "-q", "--team", path, stream, "go").out == f"{answer}\n"
+    events = clew("run", "-q", "--team", path, stream, "-o", "stream-json", "go").lines
+    said = [each["content"] for each in events if each["event"] == "TeamRunContent"]
+    assert "".join(said) == answer
+
+
 def test_a_tool_of_the_leader_and_members_can_be_called_in_one_answer(clew: Clew) -> None:
     turns = [[call("1", "send", to="x"), delegate("2", "ann"), call("3", "send", to="y")]]
     path = team(clew, member(clew, "ann"), turns=turns, tools=[tool(clew)])
