@@ -30,6 +30,7 @@ def command(app: App, **options: Unpack[RunOptions]) -> int:
       clew run -s trip --system "Answer in one line." "Where to go in May?"
       cat error.log | clew run -q "What went wrong here?"
       clew run --schema 'name str, age int' "Invent a person." | jq .age
+      clew run --team reviewers -f letter.txt "Review this."
     """
     from clew.core import ids, refs
     from clew.core.errors import UsageError

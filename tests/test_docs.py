@@ -314,6 +314,13 @@ def test_the_format_page_lists_every_field_of_what_a_model_is_asked_about_a_sess
     assert [*around[0], *own, *around[1]] == list(clew.stored("s")[-1])
 
 
+def test_the_format_page_lists_every_field_that_only_a_team_has(reader: Clew) -> None:
+    team = ROOT / "docs" / "examples" / "travellers.yaml"
+    reader("run", "--team", str(team), "-s", "s", "Where shall we go?")
+    member, *_, last = reader.stored("s")
+    assert [field for field in last if field not in member] == fields_of("A team's run")
+
+
 def test_the_format_page_names_every_total_of_a_run(session: list[dict[str, object]]) -> None:
     page = (ROOT / "docs" / "file-format.md").read_text(encoding="utf-8")
     metrics = session[0]["metrics"]
