@@ -174,4 +174,6 @@ def near_of(place: tuple[Any, ...]) -> str:
         kind = LimitsDefinition
     elif place[0] == "budget":
         kind = BudgetDefinition
+    elif kind is AgentDefinition and place[-1] in TeamDefinition.model_fields:
+        return "a team has it: that says `kind: team`"
     return near_key(place, kind.model_fields)

@@ -46,7 +46,7 @@ def test_what_a_definition_does_not_say_is_as_an_agent_has_it(write: Write) -> N
         ("# a\nmdel: x", "FILE:2: mdel: there is no such key"),
         ("limits:\n  retires: 3", "FILE:2: limits.retires: there is no such key"),
         ("tools:\n- run: [wc]\n  timeuot: 3", "FILE:3: tools.0.timeuot: there is no such key"),
-        ("kind: other", "FILE:1: kind: should be 'agent'"),
+        ("kind: other", "FILE:1: kind: should be 'agent' or 'team'"),
         ("\n\nmodel: 5", "FILE:3: model: should be a valid string"),
         ("session_state: [1]", "FILE:1: session_state: should be a valid mapping"),
         ("add_history_to_context: 1", "FILE:1: add_history_to_context: should be a valid boolean"),
@@ -92,6 +92,16 @@ def test_a_wrong_key_gets_the_near_one_of_its_place_as_a_hint(write: Write) -> N
         "did you mean env?",
     ]
     assert hints[3].startswith("the keys are: kind, name")
+
+
+@pytest.mark.parametrize(
+    "text", ["members: [a]", "mode: route", "kind: team\nmembers: [{name: a, mode: route}]"]
+)
+def test_who_gives_an_agent_what_only_a_team_has_is_told_how_a_team_begins(
+    write: Write, text: str
+) -> None:
+    (error,) = examine(write(text))[1]
+    assert error.hint == "a team has it: that says `kind: team`"
 
 
 def test_every_error_is_told_in_the_order_of_the_lines(write: Write) -> None:
