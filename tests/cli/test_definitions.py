@@ -443,7 +443,7 @@ def test_nothing_of_clew_s_own_gets_into_the_state(clew: Clew) -> None:
 def test_a_model_is_offered_the_state_only_where_the_definition_says_so(clew: Clew) -> None:
     model = calling(clew, ("update_session_state", {"session_state_updates": {"a": 1}}))
     define(clew, f"model: {model}")
-    clew("run", "-a", "helper", "-s", "s", "go", code=69)
+    clew("run", "-a", "helper", "-s", "s", "go")
     assert clew.stored("s")[0]["session_state"] == {}
 
 
