@@ -7,8 +7,6 @@ from dataclasses import dataclass, field
 from clew.core.events import Event, word_of
 from clew.core.text import shorten
 
-from .status import Part
-
 _ENDS = {
     "RunCompleted": ("✓", "is done"),
     "RunPaused": ("waits", "waits for somebody"),
@@ -16,6 +14,19 @@ _ENDS = {
     "RunError": ("✗", "failed"),
 }
 _WORDS = 200
+
+
+@dataclass(frozen=True)
+class Part:
+    """Something that goes on since then, or went on until then: a time.monotonic() each."""
+
+    label: str
+    since: float
+    until: float | None = None
+
+    def seconds(self, now: float) -> str:
+        """Return how long it has gone on."""
+        return f" {(now if self.until is None else self.until) - self.since:.0f} s"
 
 
 @dataclass

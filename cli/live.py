@@ -15,8 +15,7 @@ from clew.core.usage import Totals
 
 from . import output
 from .approve import settles, what_is_open
-from .at_work import AtWork
-from .status import Part
+from .at_work import AtWork, Part
 
 if TYPE_CHECKING:
     from .status import StatusLine

@@ -11,10 +11,12 @@ import time
 import unicodedata
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TextIO
 
 from clew.core.text import redact, showable
+
+from .at_work import Part
 
 _TICK = 0.1
 _PATIENCE = 0.4
@@ -22,19 +24,6 @@ _COLUMNS = 80
 _FRAMES = "|/-\\"
 _BESIDE = " · "
 _WIPE = "\r\033[K"
-
-
-@dataclass(frozen=True)
-class Part:
-    """Something that goes on since then, or went on until then: a time.monotonic() each."""
-
-    label: str
-    since: float
-    until: float | None = None
-
-    def seconds(self, now: float) -> str:
-        """Return how long it has gone on."""
-        return f" {(now if self.until is None else self.until) - self.since:.0f} s"
 
 
 class StatusLine:
