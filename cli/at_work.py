@@ -77,7 +77,9 @@ class AtWork:
     def _take_call(self, word: str, event: Event, member: _Member | None) -> None:
         tool = event["tool"]
         if "child_run_id" in tool:
-            self._tasks[tool["child_run_id"]] = str(tool["tool_args"].get("task", ""))
+            asked = tool["tool_args"]
+            listed = f"task {asked['task_id']}" if "task_id" in asked else ""
+            self._tasks[tool["child_run_id"]] = str(asked.get("task", listed))
         elif member is not None and word == "ToolCallStarted":
             member.tools[tool["tool_call_id"]] = (tool["tool_name"], time.monotonic())
         elif member is not None:

@@ -146,6 +146,10 @@ class TextLive:
                 output.note(self._at_work.how_it_began(event))
             case "RunCompleted" | "RunPaused" | "RunCancelled" | "RunError" if inside:
                 output.note(self._at_work.how_it_ended(event))
+            case "TaskIterationStarted":
+                left = shorten("; ".join(event["open_tasks"]))
+                how_often = f"({event['iteration']} of {event['max_iterations']})"
+                output.note(f"{whose}not done: {left}; asking to go on {how_often}")
             case "SessionSummaryStarted":
                 output.note("summarizing the conversation")
             case "ModelRequestStarted" if self._verbose:

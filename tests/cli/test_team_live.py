@@ -9,6 +9,8 @@ import pytest
 from tests.conftest import Clew, eventually
 from tests.crew import crew, member, written
 from tests.paused import call, tool
+from tests.taskteams import create, execute, says
+from tests.taskteams import team as taskteam
 from tests.terminal import Person, screen
 
 Json = dict[str, Any]
@@ -290,3 +292,11 @@ def test_a_member_that_waits_is_told_as_such_with_v(clew: Clew) -> None:
     team = written(clew, crew(clew, asking(clew, "critic")))
     notes = clew("run", "-v", "--team", team, "go", code=6).err
     assert re.search(r"clew: critic waits for somebody \(\d+\.\d s, 0 tokens\)\n", notes)
+
+
+def test_with_v_a_list_of_tasks_is_told_with_who_does_them_and_what_is_left(clew: Clew) -> None:
+    leader = says(clew, "leader", [create("one"), create("two", "b")], [execute("1")], "Early.")
+    team = taskteam(clew, leader, max_iterations=2)
+    notes = clew("run", "-v", "--team", team, "go", code=5).err
+    assert "clew: asking a: task 1\n" in notes
+    assert "clew: not done: 2 [pending] two (b); asking to go on (2 of 2)\n" in notes
