@@ -3,6 +3,7 @@
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Any
 
 from clew.core.events import Event, word_of
 from clew.core.text import shorten
@@ -77,9 +78,7 @@ class AtWork:
     def _take_call(self, word: str, event: Event, member: _Member | None) -> None:
         tool = event["tool"]
         if "child_run_id" in tool:
-            asked = tool["tool_args"]
-            listed = f"task {asked['task_id']}" if "task_id" in asked else ""
-            self._tasks[tool["child_run_id"]] = str(asked.get("task", listed))
+            self._tasks[tool["child_run_id"]] = _task_of(tool["tool_args"])
         elif member is not None and word == "ToolCallStarted":
             member.tools[tool["tool_call_id"]] = (tool["tool_name"], time.monotonic())
         elif member is not None:
@@ -117,3 +116,10 @@ class AtWork:
         how = f"{member.name} {_ENDS[word_of(event)][1]}"
         facts = f"({used['duration']:.1f} s, {used['total_tokens']} tokens)"
         return f"{how} {facts}: {shorten(said)}" if said else f"{how} {facts}"
+
+
+def _task_of(arguments: dict[str, Any]) -> str:
+    """Return what a member is asked, as far as the call tells: a task of a list by its number."""
+    if "task_id" in arguments:
+        return f"task {arguments['task_id']}"
+    return str(arguments.get("task", ""))

@@ -96,6 +96,14 @@ def test_a_leader_that_answers_too_early_is_asked_to_go_on(clew: Clew) -> None:
     assert "".join(answered) == "Now."
 
 
+def test_people_see_which_task_a_member_does_and_why_the_leader_goes_on(clew: Clew) -> None:
+    leader = says(clew, "leader", THREE[:2], "Early.", [execute("2")], [execute("1")], "Done.")
+    notes = clew("run", "--team", team(clew, leader), "-v", "go").err
+    told = ["not done: 1 [pending] one (a); 2 [pending]", "asking b: task 2\n", "a: task 1\n"]
+    places = [notes.index(each) for each in told]
+    assert places == sorted(places)
+
+
 def test_a_run_that_used_up_its_iterations_ends_by_that_limit_and_can_be_gone_on_with(
     clew: Clew,
 ) -> None:
@@ -104,6 +112,7 @@ def test_a_run_that_used_up_its_iterations_ends_by_that_limit_and_can_be_gone_on
     ended = clew("run", "--team", defined, "-s", "s", "--json", "go", code=5)
     line = ended.json
     assert (line["status"], line["content"]) == ("ERROR", "Still.")
+    assert [one["content"] for one in line["messages"]].count("Still.") == 1
     assert "limit of 2 iterations" in line["error"]["message"]
     assert "2 [pending] two (b)" in line["error"]["message"]
     assert "1 [" not in line["error"]["message"]
