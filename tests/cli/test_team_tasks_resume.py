@@ -8,6 +8,7 @@ from clew.core import Agent, Team
 from tests.conftest import Clew, eventually
 from tests.paused import call, sent, tool
 from tests.taskteams import create, execute, says, team, told, update, worked
+from tests.torture.checker import check
 
 Json = dict[str, Any]
 LIST = call("", "list_tasks")
@@ -24,6 +25,12 @@ def with_a_waiting_member(clew: Clew, leader: str, script: str, **more: Any) -> 
         model = says(clew, "b-sends", [call("t", to="x")], f"b did {task}", asked=task)
         b |= {"model": model, "tools": [asked]}
     return team(clew, leader, members=[a, b])
+
+
+def sound(clew: Clew) -> None:
+    """See to it that the session's lines agree with one another, for clew and without it."""
+    clew("sessions", "verify", "-s", "s")
+    assert check(clew.session_file("s")) == []
 
 
 def killed(clew: Clew, *arguments: str) -> None:
@@ -53,6 +60,24 @@ def test_a_pause_inside_a_task_is_settled_later_and_no_task_is_done_again(clew: 
     assert (sorted(asked[:2]), asked[2:]) == (["one", "two"], ["two", "three"])  # two: paused first
 
 
+def test_a_pause_two_teams_down_is_settled_there(clew: Clew) -> None:
+    inner = says(clew, "inner", THREE[:2], [execute("1"), execute("2")], "Both.", asked="both")
+    trace = 'printf "%s\\n" "$(cat)" >> sent; echo sent'
+    within = with_a_waiting_member(clew, inner, trace, requires_confirmation=True)
+    member = json.loads(Path(within).read_text()) | {"name": "inner"}
+    tasks = [create("both", "inner"), create("then", "inner", "1")]
+    leader = says(clew, "leader", tasks, [execute("1")], [update("2", "skipped"), LIST], "Done.")
+    defined = team(clew, leader, members=[member])
+    paused = clew("run", "--team", defined, "-s", "s", "--json", "go", code=6).json
+    assert [one["inside"]["name"] for one in paused["requirements"]] == ["inner/b"]
+    line = clew("continue", "-s", "s", "--confirm", "--json").json
+    shown = "- 1 [completed] both (inner)\n- 2 [skipped] then (inner, after 1)"
+    assert told(line) == ["Both.", "task 2 is skipped", shown]
+    asked = worked(clew.stored("s"))
+    assert (asked.count("one"), asked.count("two"), sent(clew)) == (1, 2, [{"to": "x"}])
+    sound(clew)
+
+
 def test_a_run_killed_in_its_second_task_goes_on_there_and_does_not_repeat_the_first(
     clew: Clew,
 ) -> None:
@@ -70,7 +95,7 @@ def test_a_run_killed_in_its_second_task_goes_on_there_and_does_not_repeat_the_f
     assert went_on["resumes"] == next(one for one in lines if one["input"] == "two")["run_id"]
     asked = next(one for one in lines if one["input"] == "three")["messages"][-2]["content"]
     assert "a did one" in asked
-    clew("sessions", "verify", "-s", "s")
+    sound(clew)
 
 
 def test_a_run_killed_twice_still_has_its_list(clew: Clew) -> None:
@@ -84,7 +109,7 @@ def test_a_run_killed_twice_still_has_its_list(clew: Clew) -> None:
     done = ("1 [completed] one (a)", "2 [completed] two (b)", "3 [completed] three (b, after 1, 2)")
     assert told(line) == ["b did three", "".join(f"- {task}\n" for task in done).strip()]
     assert worked(clew.stored("s")) == ["one", "two", "two", "three", "three"]
-    clew("sessions", "verify", "-s", "s")
+    sound(clew)
 
 
 def test_a_cancelled_run_keeps_what_was_settled(clew: Clew) -> None:
