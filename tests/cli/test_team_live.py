@@ -1,6 +1,8 @@
 """What is shown of a team while it works: on a terminal, in notes, and in events."""
 
+import json
 import re
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -216,6 +218,22 @@ def test_the_end_of_a_member_tells_what_it_used_or_why_it_failed(clew: Clew) -> 
     [failed] = [event for event in found if event["event"] == "RunError"]
     assert (done["name"], done["metrics"]["total_tokens"]) == ("critic", 10)
     assert (failed["name"], failed["error"]["kind"]) == ("lost", "replay_miss")
+
+
+def test_the_events_of_a_team_that_is_stopped_end_with_the_teams(clew: Clew) -> None:
+    editor = busy(clew, "editor")
+    team = written(clew, crew(clew, member(clew, "critic"), editor))
+    process = clew.start("run", "-o", "stream-json", "--team", team, "go")
+    assert process.stdout
+    found = [json.loads(process.stdout.readline())]
+    while found[-1]["event"] != "ToolCallStarted":
+        found.append(json.loads(process.stdout.readline()))
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate()
+    found += map(json.loads, out.splitlines())
+    stopped = [event.get("name") for event in found if event["event"].endswith("RunCancelled")]
+    assert stopped == ["editor", None]
+    assert [event["event"] for event in found if "run" in event] == [found[-1]["event"]]
 
 
 def test_a_team_that_had_run_before_is_told_in_the_teams_words(clew: Clew) -> None:
