@@ -44,8 +44,7 @@ class ToolRound:
     """Makes calls; holds which began, how each ended, and what came of runs inside this one.
 
     `resumes` are the runs that calls made before, by the ids of the calls; `earlier` are calls that
-    ended in the run that this one goes on with. A run that waits for
-    somebody ends no call: what it waits for is in `waiting`.
+    ended in the runs that this one goes on with. A run inside that waits for somebody ends no call.
     """
 
     log: SessionLog
