@@ -59,17 +59,18 @@ class RunBooks(RunContext):
     ended: Sequence[ToolRecord] = field(kw_only=True)
 
 
-def unended_inside(run: RunLine | None) -> dict[str, str]:
+def unended_inside(run: RunLine | None) -> dict[str, str | None]:
     """Return the runs inside this one that are to be gone on with, by the calls that made them.
 
-    They are those that waited for somebody when it paused, and those under way when it ended.
+    They are those that waited for somebody when it paused, and those under way when it ended; None
+    stands for one that had not begun.
     """
     if run is None:
         return {}
     left = {
-        record["tool_call_id"]: record["child_run_id"]
+        record["tool_call_id"]: record.get("child_run_id")
         for record in run["tools"]
-        if record.get("unended") and "child_run_id" in record
+        if record.get("unended")
     }
     waiting = (one["inside"] for one in run["requirements"] if _waits_inside(one))
     return left | {inside["tool_call_id"]: inside["run_id"] for inside in waiting}

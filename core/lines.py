@@ -56,8 +56,8 @@ class ToolRecord(TypedDict):
     child_run_id: NotRequired[str]
     """The run that this call made: of a member of the team."""
     unended: NotRequired[bool]
-    """True where that run had not ended when this one did: who goes on with this one, goes on with
-    that one."""
+    """True where that run had not ended when this one did, or not even begun: who goes on with this
+    one, goes on with that one."""
 
 
 class FieldRecord(TypedDict):

@@ -101,8 +101,10 @@ class Order:
         return self.inside.outer if self.inside else None
 
     @property
-    def to_go_on_with(self) -> dict[str, str]:
+    def to_go_on_with(self) -> dict[str, str | None]:
         """The runs inside the resumed one that are gone on with, by the calls that made them.
+
+        None stands for one that has yet to begin.
 
         Who says something new has the model told that they have not ended.
         """

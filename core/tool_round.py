@@ -52,7 +52,7 @@ class ToolRound:
     outer: Outer
     state: RunState
     context: RunContext
-    resumes: Mapping[str, str] = field(default_factory=dict)
+    resumes: Mapping[str, str | None] = field(default_factory=dict)
     earlier: Sequence[ToolRecord] = ()
     begun: dict[str, str | None] = field(default_factory=dict)
     done: dict[str, ToolRecord] = field(default_factory=dict)
@@ -64,8 +64,9 @@ class ToolRound:
 
     def __post_init__(self) -> None:
         for call, run in self.resumes.items():
-            self.begun[call] = run
-            self.flight.note({"begun": {"tool_call_id": call, "child_run_id": run}})
+            if run is not None:
+                self.begun[call] = run
+                self.flight.note({"begun": {"tool_call_id": call, "child_run_id": run}})
 
     def make(
         self, ready: Sequence[Ready], settled: Mapping[str, Mapping[str, Settlement]]
@@ -156,7 +157,7 @@ class ToolRound:
         child = context.inside.run_id if isinstance(context, RunInside) else None
         if child is not None:
             record["child_run_id"] = child
-        if made.call["id"] not in self.resumes:  # the run that is gone on with leads to its own
+        if self.resumes.get(made.call["id"]) is None:  # else that run leads to this one
             self.begun[made.call["id"]] = child
             self.flight.note({"begun": record})
         self._started[made.call["id"]] = time.monotonic()

@@ -19,6 +19,8 @@ CREATE_TASK = "create_task"
 EXECUTE_TASK = "execute_task"
 UPDATE_TASK = "update_task_status"
 LIST_TASKS = "list_tasks"
+RUN_TOOLS = frozenset({DELEGATE, EXECUTE_TASK})
+"""Those whose calls are runs of members."""
 TEAM_TOOLS = frozenset({DELEGATE, CREATE_TASK, EXECUTE_TASK, UPDATE_TASK, LIST_TASKS})
 """By which a team's leader has its members work: nobody else knows them."""
 

@@ -1,0 +1,196 @@
+"""Teams in Python."""
+
+import json
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from clew.core import Agent, Team
+from clew.core.errors import UsageError
+from clew.core.events import Event
+from clew.core.invocation import Invocation
+from clew.core.messages import ToolCall
+from clew.core.model import ModelReply, ModelRequest
+from clew.core.store import Store
+from clew.core.usage import no_usage
+from clew.stores.jsonl import JsonlStore
+from clew.stores.memory import MemoryStore
+from tests.teams import Json, refused
+
+Says = Callable[[ModelRequest], str | list[ToolCall]]
+
+
+class Scripted:
+    """A model that answers as a function says; it refuses what a provider refuses."""
+
+    takes_schema, window, price = True, None, None
+
+    def __init__(self, says: Says | str, name: str = "scripted") -> None:
+        self._says: Says = says if callable(says) else lambda _: says
+        self.name = name
+        self.sent: list[list[Json]] = []
+
+    def ask(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
+        sent: list[Json] = [dict(message) for message in request.messages]
+        assert refused({"messages": sent, "tools": list(request.tools)}) is None
+        self.sent.append(sent)
+        said = self._says(request)
+        usage = no_usage() | {"input_tokens": 2, "output_tokens": 1, "total_tokens": 3}
+        if isinstance(said, str):
+            on_text(said)
+            return ModelReply("stop", usage, self.name)
+        return ModelReply("tool_calls", usage, self.name, tuple(said))
+
+
+def delegate(call_id: str, **arguments: str) -> ToolCall:
+    name = "delegate_task_to_member"
+    function = {"name": name, "arguments": json.dumps(arguments)}
+    return {"id": call_id, "type": "function", "function": function}  # type: ignore[typeddict-item]
+
+
+def leading(*turns: list[ToolCall], answer: str = "All done.") -> Scripted:
+    """A leader that makes these calls, turn after turn, and then answers."""
+
+    def says(request: ModelRequest) -> str | list[ToolCall]:
+        last = max(n for n, each in enumerate(request.messages) if each["role"] == "user")
+        made = sum(each["role"] == "assistant" for each in request.messages[last:])
+        return turns[made] if made < len(turns) else answer
+
+    return Scripted(says)
+
+
+BOTH = [delegate("1", member_id="ann", task="do A"), delegate("2", member_id="bob", task="do B")]
+
+
+@pytest.fixture(params=["memory", "jsonl"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    return MemoryStore() if request.param == "memory" else JsonlStore(str(tmp_path / "home"))
+
+
+def agents() -> list[Agent]:
+    return [Agent(Scripted(f"{name} is done"), name=name) for name in ("ann", "bob")]
+
+
+def lines(store: Store) -> list[Any]:
+    return list(store.session("s", "default").lines())
+
+
+def test_a_team_runs_and_its_members_runs_are_lines_of_the_same_session(store: Store) -> None:
+    team = Team(leading(BOTH), name="crew", members=agents())
+    run = team.run("go", session_id="s", store=store)
+    assert (run.status, run.content) == ("COMPLETED", "All done.")
+    stored = lines(store)
+    assert sorted(each["name"] for each in stored[:2]) == ["ann", "bob"]
+    assert stored[2] == run.line
+    assert {each["parent_run_id"] for each in stored[:2]} == {run.run_id}
+    assert run.line["metrics"]["total_tokens"] == 6
+    assert run.line["total_metrics"]["total_tokens"] == 12
+    assert run.line["session_metrics"]["total_tokens"] == 12
+
+
+def test_a_team_runs_without_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CLEW_HOME", str(tmp_path / "home"))
+    run = Team(leading(BOTH), members=agents()).run("go")
+    assert [m["content"] for m in run.messages if m["role"] == "tool"] == [
+        "ann is done",
+        "bob is done",
+    ]
+    assert run.line["seq"] is None
+    assert not (tmp_path / "home").exists()
+
+
+def test_members_that_are_asked_in_one_answer_are_at_work_at_once(store: Store) -> None:
+    meeting = threading.Barrier(2, timeout=60)
+
+    def meets(_: ModelRequest) -> str:
+        meeting.wait()
+        return "met"
+
+    members = [Agent(Scripted(meets), name=name) for name in ("ann", "bob")]
+    run = Team(leading(BOTH), members=members).run("go", session_id="s", store=store)
+    assert [m["content"] for m in run.messages if m["role"] == "tool"] == ["met", "met"]
+
+
+def test_more_than_eight_members_of_a_broadcast_are_at_work_at_once(store: Store) -> None:
+    meeting = threading.Barrier(12, timeout=60)
+
+    def meets(_: ModelRequest) -> str:
+        meeting.wait()
+        return "met"
+
+    members = [Agent(Scripted(meets), name=f"m{n}") for n in range(12)]
+    team = Team(leading(), members=members, mode="broadcast")
+    run = team.run("go", session_id="s", store=store)
+    assert sum("met" in m["content"] for m in run.messages if m["role"] == "tool") == 12
+
+
+def test_a_team_is_a_member_like_any_agent(store: Store) -> None:
+    inner = Team(leading(BOTH), name="inner", members=agents())
+    outer = Team(
+        leading([delegate("1", member_id="inner", task="x")]), name="outer", members=[inner]
+    )
+    outer.run("go", session_id="s", store=store)
+    *below, team, top = lines(store)
+    assert {each["parent_run_id"] for each in below} == {team["run_id"]}
+    assert team["parent_run_id"] == top["run_id"]
+    assert {each["root_run_id"] for each in (*below, team)} == {top["run_id"]}
+
+
+@pytest.mark.parametrize(
+    ("members", "why"),
+    [
+        ([], "members"),
+        ([Agent("replay:x")], "name"),
+        ([Agent("replay:x", name="a"), Agent("replay:x", name="a")], "'a'"),
+    ],
+    ids=["none", "nameless", "twice"],
+)
+def test_members_that_cannot_be_told_apart_are_refused(members: list[Agent], why: str) -> None:
+    with pytest.raises(UsageError, match=why):
+        Team(leading(), members=members)
+
+
+def test_a_bug_in_a_members_model_is_raised_and_the_run_is_found_dead(store: Store) -> None:
+    def breaks(_: ModelRequest) -> str:
+        raise ZeroDivisionError
+
+    members = [Agent(Scripted(breaks), name="ann"), agents()[1]]
+    team = Team(leading([BOTH[1]], [BOTH[0]]), name="crew", members=members)
+    with pytest.raises(ZeroDivisionError):
+        team.run("go", session_id="s", store=store)
+    store.session("s", "default").recover()
+    assert [(each["name"], each["status"]) for each in lines(store)] == [
+        ("bob", "COMPLETED"),
+        ("ann", "INTERRUPTED"),
+        ("crew", "INTERRUPTED"),
+    ]
+
+
+@pytest.mark.parametrize("mode", ["coordinate", "broadcast"])
+@pytest.mark.parametrize(
+    "at", ["TeamRunStarted", "TeamToolCallStarted", "RunStarted", "RunCompleted"]
+)
+def test_a_team_that_is_stopped_anywhere_goes_on_and_asks_no_member_twice_that_was_done(
+    store: Store, mode: Any, at: str
+) -> None:
+    members = agents()
+    team = Team(leading(*([] if mode == "broadcast" else [BOTH])), members=members, mode=mode)
+
+    def stops(event: Event) -> None:
+        if event["event"] == at:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        team.run("go", session_id="s", store=store, run_id="first", on_event=stops)
+    assert lines(store)[-1]["status"] == "CANCELLED"
+    done = [each["name"] for each in lines(store) if each["status"] == "COMPLETED"]
+    run = team.invoke("", Invocation(store=store, session_id="s", resume="first"))
+    assert (run.status, run.content) == ("COMPLETED", "All done.")
+    told = [m["content"] for m in run.messages if m["role"] == "tool"]
+    prefix = "{0} says:\n" if mode == "broadcast" else ""
+    assert told == [prefix.format(name) + f"{name} is done" for name in ("ann", "bob")]
+    for name in done:
+        assert [each["name"] for each in lines(store)].count(name) == 1
