@@ -140,6 +140,12 @@ def conflicts(patches: Sequence[State]) -> list[tuple[tuple[str, ...], list[int]
     return [(path, sorted(numbers)) for path, numbers in found.items()]
 
 
+def only(patch: State, path: Sequence[str]) -> State:
+    """Return what the patch does at this path, which it changes, and nothing else."""
+    key, *further = path
+    return {key: only(patch[key], further) if further else patch[key]}
+
+
 def _leaves(patch: State, above: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
     for key, value in patch.items():
         path = (*above, key)

@@ -18,7 +18,7 @@ from .lines import Decision, MemberRecord, Requirement, RunLine, State, StateCon
 from .messages import ToolCall
 from .run_state import RunState
 from .session import StateChange
-from .state import conflicts, merge_all, storable_value
+from .state import conflicts, merge_all, only, storable_value
 from .store import Flight, SessionLog
 from .text import storable
 from .tools import BookTool, RunContext, RunTool, Tool, ToolError, check_arguments
@@ -223,20 +223,25 @@ class ToolRound:
     def _take_inside(self, lines: Sequence[RunLine], after: int) -> None:
         """Have the changes of runs inside this one in the order of the calls that made them.
 
-        Each is stored already, since line `after`: what differs is what several of them changed.
+        Each is stored already, since line `after`: what is left is what several of them changed.
+        Where nothing is kept, all is.
         """
         own = {line["run_id"]: line for line in lines if self._is_own(line)}
+        kept = any(line["seq"] is not None for line in own.values())
         stored = takewhile(
-            lambda line: (line["seq"] or 0) > after, self.log.newest() if own else ()
+            lambda line: (line["seq"] or 0) > after, self.log.newest() if kept else ()
         )
         made = changes_inside(list(stored)[::-1], own)
-        changes = {run: made.get(run) or line["state_patch"] for run, line in own.items()}
-        runs = [run for run, patch in changes.items() if patch]
+        changes = made if kept else {run: line["state_patch"] for run, line in own.items()}
+        runs = [run for run in own if changes.get(run)]
         patches = [changes[run] or {} for run in runs]
         before = self.state.current
-        self.state.take(before, merge_all(before, patches))
+        if not kept:
+            self.state.take(before, merge_all(before, patches))
         for path, who in conflicts(patches):
             self.conflicts.append({"path": list(path), "runs": [runs[number] for number in who]})
+            said = [only(patches[number], path) for number in who]
+            self.state.take(self.state.current, merge_all(self.state.current, said))
 
     def _waiting(self, contexts: Mapping[str, RunContext]) -> list[Requirement]:
         """Return what runs inside this one were told in it, and what they wait for."""
