@@ -6,7 +6,7 @@ from typing import Any, TypeGuard, cast
 
 import click
 
-from clew.core.flight import inside_first, with_dead_inside
+from clew.core.flight import inside_first, with_all_inside
 from clew.core.lines import STATUSES, Line, RunLine
 from clew.core.session import is_top_run
 from clew.core.store import SessionLog
@@ -170,7 +170,7 @@ def _dead(log: SessionLog) -> list[RunLine]:
     """Return the lines of runs found dead, as they will be stored."""
     whole: list[RunLine] = []
     for line in inside_first([flight.line for flight in log.in_flight() if not flight.running]):
-        whole.append(with_dead_inside(line, whole))
+        whole.append(with_all_inside(line, whole))
     return whole
 
 

@@ -204,9 +204,17 @@ def inside_first(lines: Sequence[RunLine]) -> list[RunLine]:
     return ordered
 
 
-def with_dead_inside(line: RunLine, dead: Iterable[RunLine]) -> RunLine:
-    """Return the line of a dead run with the dead runs that it had under way."""
-    inside = [each for each in dead if each["parent_run_id"] == line["run_id"]]
+def with_all_inside(line: RunLine, stored: Iterable[RunLine]) -> RunLine:
+    """Return the line of a dead run with the runs inside it that have a line and that it lacks.
+
+    It noted none that died with it, nor one that ended just before.
+    """
+    listed = {member["run_id"] for member in line.get("members", [])}
+    inside = [
+        each
+        for each in stored
+        if each["parent_run_id"] == line["run_id"] and each["run_id"] not in listed
+    ]
     if not inside or "members" not in line:
         return line
     whole, totals = line.copy(), line["total_metrics"]

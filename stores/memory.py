@@ -16,7 +16,7 @@ from clew.core.flight import (
     inside_first,
     interrupted_job,
     interrupted_line,
-    with_dead_inside,
+    with_all_inside,
 )
 from clew.core.ids import is_generated
 from clew.core.lines import Line, RunLine, SessionLine
@@ -227,7 +227,7 @@ class MemoryLog:
             dead = [flight for flight in self._flights if not flight.running]
             for run in inside_first([flight.line() for flight in dead]):
                 if not self._stored(run):
-                    whole = with_dead_inside(run, recovered)
+                    whole = with_all_inside(run, recovered)
                     recovered.append(cast(RunLine, self.append(always(draft_of(whole)))))
             for flight in dead:
                 self._flights.remove(flight)

@@ -5,11 +5,12 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
 from copy import deepcopy
 from functools import partial
+from itertools import takewhile
 from typing import cast
 
 from clew.core.clock import now
 from clew.core.errors import DamagedError
-from clew.core.flight import draft_of, inside_first, with_dead_inside
+from clew.core.flight import draft_of, inside_first, with_all_inside
 from clew.core.lines import Line, RunLine, SessionLine, decode, encode
 from clew.core.session import Draft, Drafter, Tip, seal, tip_after
 from clew.core.store import Flight, InFlight, Problem, Waiting
@@ -152,12 +153,17 @@ class SessionFile:
                     self._move_aside(path, "not a record of a run; moved aside")
                     continue
                 run, after = record
-                whole = with_dead_inside(run, recovered)
+                whole = with_all_inside(run, self._runs_after(after)) if "members" in run else run
                 line = self.append(partial(self._unless_stored, whole, after))
                 recovered += [cast(RunLine, line)] if line is not None else []
                 os.unlink(path)
         self._recover_jobs(paths)
         return recovered
+
+    def _runs_after(self, seq: int) -> list[RunLine]:
+        """Return the runs that were stored after this line, oldest first."""
+        lines = takewhile(lambda line: (line["seq"] or 0) > seq, self.newest())
+        return [line for line in lines if line["type"] == "run"][::-1]
 
     def _in_order(self, paths: list[str]) -> list[str]:
         """Return the records of dead runs, those inside another before it."""

@@ -42,8 +42,8 @@ class TeamWorld(World):
 def judge(world: World, point: Point, fault: str) -> str | None:
     assert isinstance(world, TeamWorld)
     ended = faulty(world, point, fault, *world.asked)
-    if ended is None:
-        return "never came there"
+    if ended is None:  # threads share the work a little differently each time
+        return "never came there" if point.name in CHANGES else None
     if ended.out and world.stored_run("it") is None:
         return "acknowledged before it was stored"
     return after(world, ended)
