@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .approvals import Settlement
+from .errors import ClewError
 from .events import Announcer
 from .exchange import Exchange
 from .lines import InnerRecord, Line, Requirement, RunLine, State, ToolRecord
@@ -32,7 +33,8 @@ class Inside:
     `run_id` is its id, `state` the session's as it begins, `ended` are the calls that had ended
     before. `resumes` is a run that the same call made before and that is to be gone on with,
     `settled` what was decided about what that one waits for. The tool says what goes before the
-    run's input (`preface`); the run's `line` is here when it has ended, however it did.
+    run's input (`preface`); the run's `line` is here when it has ended, however it did, or why it
+    could not be stored (`unstored`).
     """
 
     outer: Outer
@@ -43,6 +45,7 @@ class Inside:
     settled: Mapping[str, Settlement] = field(default_factory=dict)
     preface: str = ""
     line: RunLine | None = None
+    unstored: ClewError | None = None
 
 
 @dataclass

@@ -80,9 +80,10 @@ def perform(
     unmended = "" if outcome.status == "PAUSED" else turns.give_up(planned.own)
     line = final_line(intent, turns, outcome, unmended)
     exchange.break_off(unmended)
-    result, late = _land(log, flight, line, state.change, shield)
+    result, late = _land(log, flight, line, state.change, shield, tools.unstored)
     if order.inside is not None:
-        order.inside.line = result.line
+        order.inside.unstored = result.store_error
+        order.inside.line = result.line if result.store_error is None else None
     announcer.end(result.line)
     ended_by = stop or late
     if ended_by is not None:
@@ -153,9 +154,20 @@ def _turns(order: Order, tools: ToolRound, offered: dict[str, Tool]) -> Turns:
 
 
 def _land(
-    log: SessionLog, flight: Flight, line: RunLine, change: StateChange, shield: Shield
+    log: SessionLog,
+    flight: Flight,
+    line: RunLine,
+    change: StateChange,
+    shield: Shield,
+    unstored: ClewError | None,
 ) -> tuple[RunOutput, Cancelled | None]:
-    """Store the run; return also the stop that was held back meanwhile, if there was one."""
+    """Store the run; return also the stop that was held back meanwhile, if there was one.
+
+    One inside it may be `unstored`: whoever stores that one stores this one after it.
+    """
+    if unstored is not None:
+        flight.stranded()
+        return _not_stored(line, unstored), None
     landed: list[RunOutput] = []
     try:
         with shield():
@@ -218,10 +230,14 @@ def _store(log: SessionLog, line: RunLine, change: StateChange) -> RunOutput:
     try:
         stored = log.append(always(draft))
     except ClewError as error:
-        failure = error
-        if not isinstance(error, StoreError):
-            failure = StoreError(f"the run could not be stored: {error.message}", hint=error.hint)
-        if line["status"] != "CANCELLED":  # that one ends by its signal
-            line = {**line, "exit_code": failure.exit_code}
-        return RunOutput(line, store_error=failure)
+        if isinstance(error, StoreError):
+            return _not_stored(line, error)
+        failure = StoreError(f"the run could not be stored: {error.message}", hint=error.hint)
+        return _not_stored(line, failure)
     return RunOutput(cast(RunLine, stored))
+
+
+def _not_stored(line: RunLine, failure: ClewError) -> RunOutput:
+    if line["status"] != "CANCELLED":  # that one ends by its signal
+        line = {**line, "exit_code": failure.exit_code}
+    return RunOutput(line, store_error=failure)

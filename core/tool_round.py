@@ -61,6 +61,7 @@ class ToolRound:
     conflicts: list[StateConflict] = field(default_factory=list)
     _lines: dict[str, RunLine] = field(default_factory=dict)
     _started: dict[str, float] = field(default_factory=dict)
+    _made: list[Inside] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         for call, run in self.resumes.items():
@@ -117,6 +118,11 @@ class ToolRound:
         self.flight.sync()
         return ended, self._waiting(contexts)
 
+    @property
+    def unstored(self) -> ClewError | None:
+        """Why a run inside this one could not be stored, if one could not."""
+        return next((each.unstored for each in self._made if each.unstored), None)
+
     def line_of(self, call_id: str) -> RunLine | None:
         """Return the run that this call made, if it made one."""
         return self._lines.get(call_id)
@@ -150,6 +156,7 @@ class ToolRound:
             resumes=self.resumes.get(call),
             settled=settled.get(call, {}),
         )
+        self._made.append(inside)
         return RunInside(**vars(context), inside=inside)
 
     def _begin(self, made: Ready, context: RunContext) -> None:

@@ -9,16 +9,18 @@ from typing import Any
 import pytest
 
 from clew.core import Agent, Team
-from clew.core.errors import UsageError
+from clew.core.errors import StoreError, UsageError
 from clew.core.events import Event
 from clew.core.invocation import Invocation
 from clew.core.messages import ToolCall
 from clew.core.model import ModelReply, ModelRequest
 from clew.core.store import Store
 from clew.core.usage import no_usage
+from clew.stores.append import append_line
 from clew.stores.jsonl import JsonlStore
 from clew.stores.memory import MemoryStore
 from tests.teams import Json, refused
+from tests.torture.checker import check
 
 Says = Callable[[ModelRequest], str | list[ToolCall]]
 
@@ -194,3 +196,28 @@ def test_a_team_that_is_stopped_anywhere_goes_on_and_asks_no_member_twice_that_w
     assert told == [prefix.format(name) + f"{name} is done" for name in ("ann", "bob")]
     for name in done:
         assert [each["name"] for each in lines(store)].count(name) == 1
+
+
+@pytest.mark.parametrize("failing", [1, 2])
+def test_a_team_with_a_run_that_could_not_be_stored_is_not_stored_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: int
+) -> None:
+    appended: list[int] = []
+
+    def fails_once(*arguments: Any) -> Any:
+        appended.append(1)
+        if len(appended) == failing:
+            raise StoreError("the disk is full")
+        return append_line(*arguments)
+
+    monkeypatch.setattr("clew.stores.session_file.append_line", fails_once)
+    store = JsonlStore(str(tmp_path / "home"))
+    team = Team(leading([BOTH[0]], [BOTH[1]]), name="crew", members=agents())
+    run = team.run("go", session_id="s", store=store, run_id="first")
+    assert (run.exit_code, run.line["seq"]) == (74, None)
+    again = team.invoke("", Invocation(store=store, session_id="s", resume="first"))
+    assert (again.status, again.content) == ("COMPLETED", "All done.")
+    first, *_ = found = [(each["name"], each["status"]) for each in lines(store)]
+    assert first == ("ann", "INTERRUPTED" if failing == 1 else "COMPLETED")
+    assert found.index(("crew", "INTERRUPTED")) == failing
+    assert check(Path(store.session("s", "default").location)) == []

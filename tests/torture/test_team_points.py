@@ -44,7 +44,7 @@ def judge(world: World, point: Point, fault: str) -> str | None:
     ended = faulty(world, point, fault, *world.asked)
     if ended is None:  # threads share the work a little differently each time
         return "never came there" if point.name in CHANGES else None
-    if ended.out and world.stored_run("it") is None:
+    if acknowledged_by(ended) and world.stored_run("it") is None:
         return "acknowledged before it was stored"
     return after(world, ended)
 
@@ -56,8 +56,9 @@ def after(world: TeamWorld, ended: Result) -> str | None:
     if again.code:
         return f"then the same call ended in {again.code}: {again.err}"
     line: Json = again.json
-    acknowledged = [json.loads(ended.out)["run_id"]] if ended.out else []
-    wrong = check(world.path, [*acknowledged, *(one["run_id"] for one in kept), line["run_id"]])
+    wrong = check(
+        world.path, [*acknowledged_by(ended), *(one["run_id"] for one in kept), line["run_id"]]
+    )
     if (line["status"], line["content"]) != ("COMPLETED", "All done."):
         wrong.append(f"then it ended as {line['status']} with {line['content']!r}")
     told = [each["content"] for each in line["messages"] if each["role"] == "tool"]
@@ -73,6 +74,12 @@ def after(world: TeamWorld, ended: Result) -> str | None:
     if any(world.home.rglob("*.part")):
         wrong.append("a record is left in flight")
     return "; ".join(wrong) or None
+
+
+def acknowledged_by(ended: Result) -> list[str]:
+    """The run that was printed, if it is said to be stored."""
+    line = json.loads(ended.out) if ended.out else {}
+    return [line["run_id"]] if line.get("seq") else []
 
 
 def whole_lines(path: Path) -> list[bytes]:
