@@ -3,6 +3,7 @@ as they are, for models that take them."""
 
 import mimetypes
 import os
+import re
 import stat
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from hashlib import sha256
 
 from . import media
 from .errors import UsageError
+from .lines import RunLine
 from .messages import FileRecord, LeftOut, Message, user
 from .model import Model, Refusing
 from .store import SessionLog
@@ -133,10 +135,31 @@ def prompt_with(prompt: str, attachments: Iterable[Attachment]) -> Message:
         if item.text is None:
             attached.append(item.record)
         else:
-            name, text = item.record["name"], item.text.rstrip()
-            blocks.append(f"<file name={name!r}>\n{text}\n</file>")
+            blocks.append(_block(repr(item.record["name"]), item.text.rstrip()))
     message = user("\n\n".join(blocks))
     return {**message, "attachments": attached} if attached else message
+
+
+def enclosed_before(run: RunLine, log: SessionLog) -> tuple[Attachment, ...]:
+    """Return the files that a stored run was sent with, as far as they are still there."""
+    asked = [message for message in run["messages"] if message["role"] == "user"]
+    said, kept = "\n\n".join(message["content"] for message in asked), media.attached_to(asked)
+    found: list[Attachment] = []
+    at = 0
+    for record in run["files"]:
+        if record["sha256"] in kept:
+            raw = log.attached(record["sha256"])
+            found += [] if raw is None else [Attachment(record, content=raw)]
+            continue
+        text = re.compile(_block(re.escape(repr(record["name"])), "(.*?)"), re.DOTALL)
+        if (block := text.search(said, at)) is not None:
+            found.append(Attachment(record, block[1]))
+            at = block.end()
+    return tuple(found)
+
+
+def _block(name: str, text: str) -> str:
+    return f"<file name={name}>\n{text}\n</file>"
 
 
 @dataclass(frozen=True)

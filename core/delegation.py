@@ -37,7 +37,8 @@ class Members:
         inside = context.inside
         inside.preface = self.before(inside.ended) + told
         how = self.how(name)
-        how = replace(how, decide=_named(how.decide, name, self._asking))
+        decide = _named(how.decide, name, self._asking)
+        how = replace(how, decide=decide, files=inside.outer.files)
         try:
             line = call_inside(self.runnables[name], task, how, inside)
         except StoreError:

@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from .approvals import Settlement
+from .attachments import Attachment
 from .errors import ClewError
 from .events import Announcer
 from .exchange import Exchange
@@ -24,6 +25,8 @@ class Outer:
     exchange: Exchange
     announcer: Announcer
     stop: Stop
+    files: tuple[Attachment, ...] = ()
+    """What was sent along with the input."""
 
 
 @dataclass

@@ -13,6 +13,7 @@ from typing import cast
 
 from .answer_repair import Repairs
 from .approvals import Settlement
+from .attachments import enclosed_before
 from .chain import calls_before
 from .errors import Cancelled, ClewError, RequestRefused, SchemaMismatch, StoreError
 from .events import Announcer, Listener
@@ -125,7 +126,16 @@ def _outer(order: Order, log: SessionLog, flight: Flight, listener: Listener) ->
     )
     exchange.started -= order.spent
     root = around.root_run_id if around else order.run_id
-    return Outer(order.run_id, root, order.whole_input, exchange, announcer, exchange.stop)
+    before = enclosed_before(order.resumes, log) if order.resumes else ()
+    return Outer(
+        order.run_id,
+        root,
+        order.whole_input,
+        exchange,
+        announcer,
+        exchange.stop,
+        files=(*before, *order.files),
+    )
 
 
 def _turns(order: Order, tools: ToolRound, offered: dict[str, Tool]) -> Turns:

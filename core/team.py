@@ -157,6 +157,7 @@ def _inside(member: Agent, how: Invocation, log: SessionLog) -> Invocation:
         session_name=None,
         run_id=None,
         history=history,
+        files=(),
         change=StateChange(),
         system=None,
         source=None,
