@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @click.group("agents")
 def command() -> None:
-    """Look at agents: definitions in YAML that `clew run -a NAME` runs.
+    """Look at agents and teams: definitions in YAML that `clew run -a NAME`, or --team NAME, runs.
 
     They are in the .clew/agents of the nearest folder, if that is trusted (see `clew config
     trust`), and in your own configuration's agents; NAME is a file's name without .yaml.
@@ -143,6 +143,7 @@ def _of_team(agent: "Agent") -> dict[str, Any]:
         "mode": agent.mode,
         "add_team_history_to_members": agent.add_team_history_to_members or None,
         "num_team_history_runs": agent.num_team_history_runs,
+        "max_iterations": agent.max_iterations if agent.mode == "tasks" else None,
         "share_member_interactions": agent.share_member_interactions or None,
         "members": [_fields(member) for member in agent.members],
     }

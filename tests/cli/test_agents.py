@@ -67,6 +67,16 @@ def test_an_agent_is_shown_with_its_schemas_and_tools_written_out(
     assert "system" not in shown
 
 
+def test_a_team_is_shown_with_how_it_works_and_with_its_members(clew: Clew) -> None:
+    members = "members: [{name: ann, model: m, instructions: Look.}]"
+    define(clew, f"kind: team\nmode: tasks\nmax_iterations: 4\n{members}")
+    shown = clew("agents", "show", "helper", "--json").json
+    assert (shown["kind"], shown["mode"], shown["max_iterations"]) == ("team", "tasks", 4)
+    (ann,) = shown["members"]
+    assert (ann["kind"], ann["name"], ann["model"]) == ("agent", "ann", "m")
+    assert ann["instructions"] == "Look."
+
+
 def test_a_python_object_is_shown_too(clew: Clew) -> None:
     write(clew.cwd / "mine.py", "from clew.core import Agent\nhelper = Agent(system='Be brief.')")
     shown = clew("agents", "show", "mine:helper", "--json").json
