@@ -41,8 +41,10 @@ _wrong_in_run = members(
     {
         "run_id": str,
         "parent_run_id": (str, _NULL),
+        "root_run_id": (str, _NULL),
         "resumes": (str, _NULL),
         "kind": str,
+        "name": (str, _NULL),
         "status": str,
         "exit_code": int,
         "started_at": str,
@@ -68,11 +70,14 @@ _wrong_in_run = members(
         },
         "error": (_NULL, _ERROR),
         "data": object,
+        "finish_reason": (str, _NULL),
         "tools": [
             {
                 "tool_call_id": str,
                 "tool_name": str,
+                "tool_args": dict,
                 "result": str,
+                "tool_call_error": bool,
                 "child_run_id?": str,
                 "unended?": bool,
             }
@@ -105,11 +110,13 @@ _wrong_in_session = members(
     {
         "summary?": (str, _NULL),
         "covers?": (_NULL, {"last_seq": int, "turns": int, "left_out": int}),
+        "by?": (str, _NULL),
         "job_id?": str,
         "metrics?": _METRICS,
     }
 )
-_wrong_in_type = {"run": _wrong_in_run, "session": _wrong_in_session}
+_wrong_in_state = members({"by": (str, _NULL)})
+_wrong_in_type = {"run": _wrong_in_run, "session": _wrong_in_session, "state": _wrong_in_state}
 
 
 def what_is_wrong(line: dict[str, Any]) -> str | None:

@@ -4,6 +4,7 @@ Nothing else keeps them: a run that goes on with another has the calls of that o
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -47,7 +48,8 @@ class TaskList:
     def __init__(self, ended: Iterable[ToolRecord]) -> None:
         self.tasks: dict[str, Task] = {}
         for record in ended:
-            self._take(record)
+            with suppress(LookupError, TypeError, ToolError):  # of a line that somebody altered
+                self._take(record)
 
     def _take(self, record: ToolRecord) -> None:
         name, arguments = record["tool_name"], record["tool_args"]

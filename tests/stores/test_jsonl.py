@@ -16,7 +16,8 @@ from typing import Any, cast
 import pytest
 
 from clew.core.errors import ClewError, DamagedError, StoreError
-from clew.core.lines import decode, encode
+from clew.core.flight import member_of
+from clew.core.lines import RunLine, decode, encode
 from clew.core.session import Draft, Tip, always
 from clew.core.store import Waiting
 from clew.stores import JsonlStore
@@ -358,6 +359,8 @@ def damaged_at(line: Any, path: tuple[Any, ...], junk: Any) -> Any:
 COMMANDS = (
     ("history", "-s", "s"),
     ("history", "-s", "s", "--messages"),
+    ("history", "-s", "s", "--tree"),
+    ("history", "-s", "s", "--members"),
     ("state", "-s", "s"),
     ("state", "-s", "s", "set", "a=1"),
     ("sessions", "list"),
@@ -413,9 +416,10 @@ def test_no_command_ends_in_a_bug_whatever_stands_at_any_place_of_a_line(
     options = {"system": "be brief", "option": {"temperature": 0}, "history": True}
     fields = {"status": "ERROR", "error": error, "options": options, "resumes": "r1"}
     failed = json.loads(changed(session.lines[2], **fields))
+    team = failed | {"kind": "team", "members": [member_of(cast(RunLine, failed))]}
     named = json.loads(encode(sealed(Draft("session", {"name": "trip"}))))
     asked = json.loads(encode(sealed(job_draft("j1", "In short.", tokens=5))))
-    for line in (failed | {"status": "COMPLETED"}, failed, named, asked):
+    for line in (failed | {"status": "COMPLETED"}, failed, team, named, asked):
         for path in list(values(line)):
             raw = json.dumps(damaged_at(line, path, junk)).encode() + b"\n"
             for arguments in COMMANDS:
