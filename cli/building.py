@@ -91,7 +91,7 @@ def _definition(app: App, target: Target, options: RunOptions) -> "Definition | 
     if wanted is None:
         return find_again(app, str(inherited))
     kind = "agent" if options["team"] is None else "team"
-    definition = find(app, storable(wanted))
+    definition = find(app, storable(wanted), kind)
     if definition.agent.kind != kind:
         hint = f"--{definition.agent.kind} {wanted} runs it"
         raise UsageError(f"{wanted!r} is {_A[definition.agent.kind]}, not {_A[kind]}", hint=hint)

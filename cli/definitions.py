@@ -27,7 +27,7 @@ class Definition:
     source: str
 
 
-def find(app: App, wanted: str) -> Definition:
+def find(app: App, wanted: str, kind: str = "agent") -> Definition:
     """Return the agent that `--agent` means, or the team that `--team` does.
 
     Raises NotFoundError if there is none, UsageError if its definition is wrong.
@@ -36,7 +36,7 @@ def find(app: App, wanted: str) -> Definition:
         from clew.core.definitions import load_agent_object
 
         return Definition(load_agent_object(wanted), wanted)
-    path = path_of(app, wanted)
+    path = path_of(app, wanted, kind)
     from clew.core.definitions import load_file
 
     return Definition(load_file(path, member_finder(app, path)), os.path.abspath(path))
@@ -76,7 +76,7 @@ def find_again(app: App, source: str) -> Definition:
         raise NotFoundError(f"this session's agent is gone: {error.message}", hint=hint) from None
 
 
-def path_of(app: App, wanted: str) -> str:
+def path_of(app: App, wanted: str, kind: str = "agent") -> str:
     """Return the file that a name, or a path, means; raise NotFoundError for an unknown name."""
     if "/" in wanted or wanted.endswith((_SUFFIX, ".yml")):
         return wanted
@@ -84,7 +84,7 @@ def path_of(app: App, wanted: str) -> str:
     if wanted not in known:
         near = get_close_matches(wanted, known, 3)
         hint = f"did you mean {' or '.join(near)}?" if near else _places(known)
-        raise NotFoundError(f"there is no agent {wanted!r}", hint=hint)
+        raise NotFoundError(f"there is no {kind} {wanted!r}", hint=hint)
     return known[wanted]
 
 

@@ -99,6 +99,8 @@ def _errors(file: DefinitionFile, error: ValidationError) -> Iterator[UsageError
             yield file.error(place, "a key has to be a text; put it in quotes")
         elif each["type"] == "missing":
             yield file.error(place, f"{place[-1]} is missing")
+        elif each["type"] == "too_short" and place[-1] == "members":
+            yield file.error(place, "a team needs members")
         elif place[-1] == "kind":
             yield file.error(place, "should be 'agent' or 'team'")
         else:
