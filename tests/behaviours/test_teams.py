@@ -357,3 +357,22 @@ def test_equal_ids_of_calls_are_made_different_everywhere_in_a_session(
     ]
     assert len(ids) == len(set(ids)) == 8
     assert clean(clew)
+
+
+@pytest.mark.slow
+def test_history_tells_exactly_what_was_sent_to_leader_and_members(clew: Clew, cast: Cast) -> None:
+    cast.says("lead", [delegate("1", "ann", "t1")], [delegate("2", "bob", "t2")], "first")
+    cast.says("lead", [delegate("1", "ann", "t3")], "second")
+    ann: Json = {"name": "ann", "add_history_to_context": True, "instructions": "Count."}
+    keys = {"add_team_history_to_members": True, "share_member_interactions": True}
+    path = lead(clew, ann, "bob", **keys)
+    for word in ("one", "two"):
+        clew("run", "-q", "--history", "--team", path, "-s", "s", word)
+    sent = {"ann": cast.sent("ann"), "bob": cast.sent("bob"), "team": cast.sent("lead")[2::2]}
+    assert [len(requests) for requests in sent.values()] == [2, 1, 2]
+    for line in runs(clew):
+        shown = clew("history", "-s", "s", f"--as-sent={line['run_id']}", "--json").lines
+        request = sent[line["name"]].pop(0)
+        assert [(m["role"], m["content"]) for m in shown] == [
+            (m["role"], m.get("content") or "") for m in request
+        ]

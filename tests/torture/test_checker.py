@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import Clew
+from tests.teams import member, team
 from tests.torture.checker import check, check_home
 
 Line = dict[str, Any]
@@ -91,3 +92,37 @@ def test_a_lost_line_is_told(path: Path) -> None:
 def test_a_file_that_is_not_private_is_told(clew: Clew, path: Path, mode: int) -> None:
     path.chmod(mode)
     assert check_home(clew.home) == [f"{path} has the mode {mode:o}"]
+
+
+@pytest.fixture
+def crew(clew: Clew) -> Path:
+    """A session of one run of a team of two."""
+    path = team(clew, member(clew, "ann"), member(clew, "bob"))
+    clew("run", "-q", "--team", path, "-s", "s", "go")
+    return clew.session_file("s")
+
+
+def test_what_clew_writes_of_a_team_is_clean(crew: Path) -> None:
+    assert check(crew) == []
+
+
+@pytest.mark.parametrize(
+    ("number", "change", "wrong"),
+    [
+        (3, lambda line: line["members"].pop(), "line 3: the runs inside it are"),
+        (1, lambda line: line.update(status="ERROR", exit_code=1), "ended otherwise"),
+        (3, lambda line: line["total_metrics"].update(requests=2), "line 3: requests are not"),
+        (1, lambda line: line.update(parent_run_id=None), "line 3: the runs inside it are"),
+    ],
+    ids=["listed", "status", "counted", "parent"],
+)
+def test_a_member_that_does_not_agree_with_its_team_is_told(
+    crew: Path, number: int, change: Callable[[Line], object], wrong: str
+) -> None:
+    assert any(wrong in each for each in spoil(crew, number, change))
+
+
+def test_a_member_that_stands_after_its_team_is_told(crew: Path) -> None:
+    first, second, third = crew.read_bytes().splitlines(keepends=True)
+    crew.write_bytes(first + third + second)
+    assert any("after the run that it was made in" in each for each in check(crew))
