@@ -249,3 +249,11 @@ def test_time_that_is_up_ends_members_and_team_and_all_is_on_record(clew: Clew) 
     assert (line["status"], line["error"]["kind"]) == ("ERROR", "limit")
     assert run_of(clew, "ann")["status"] == "ERROR"
     assert clean(clew)
+
+
+def test_a_limit_of_cost_is_refused_where_a_members_price_is_not_known(clew: Clew) -> None:
+    path = team(clew, {"name": "ann", "model": "openai/nobody-knows"}, member(clew, "bob"))
+    env = {"OPENAI_API_KEY": "sk-x", "OPENAI_API_BASE": "http://127.0.0.1:9/v1"}
+    asked = ("run", "--team", path, "-s", "s", "--max-cost", "1", "go")
+    assert "openai/nobody-knows" in clew(*asked, code=78, env=env).err
+    assert not clew.session_file("s").exists()
