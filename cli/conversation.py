@@ -11,7 +11,7 @@ def for_people(run: RunLine, *, waits: bool) -> str:
     """Return a run as a part of its conversation; `waits`: nobody has gone on with it."""
     seq = run["seq"] if run["seq"] is not None else "not stored yet"
     when = run["created_at"].replace("T", " ")[:16]
-    head = f"── {seq} · {when} · {run['model']} · {run['run_id']}{_whose(run)}"
+    head = f"── {seq} · {when} · {_who(run)} · {run['run_id']}{_whose(run)}"
     error = run["error"]
     if run["status"] != "COMPLETED":
         reason = f": {error['message']}" if error else ""
@@ -32,8 +32,14 @@ def under_way(run: RunLine) -> str:
     """Return a run as far as it came."""
     asked = "\n".join(f"> {line}" for line in run["input"].splitlines() or [""])
     text = f"{run['content']}\n" if run["content"] else ""
-    head = f"── running since {run['started_at']} · {run['model']} · {run['run_id']}{_whose(run)}"
+    head = f"── running since {run['started_at']} · {_who(run)} · {run['run_id']}{_whose(run)}"
     return f"{head}\n{asked}\n{text}\n"
+
+
+def _who(run: RunLine) -> str:
+    """Return who answered: the model and, if it was a team's or agent's run, that one's name."""
+    is_named = run["name"] is not None and run["parent_run_id"] is None
+    return f"{run['name']} ({run['model']})" if is_named else run["model"]
 
 
 def _whose(run: RunLine) -> str:

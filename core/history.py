@@ -7,7 +7,7 @@ from typing import Literal, TypeGuard
 
 from .lines import HistoryRecord, Line, RunLine
 from .media import tokens_of_media, without
-from .messages import Message, ToolCall, assistant
+from .messages import Message, ToolCall, assistant, task_alone
 from .session import is_turn, is_turn_of_member
 from .tools import TEAM_TOOLS
 from .usage import estimate_tokens
@@ -143,6 +143,8 @@ def conversation(line: RunLine) -> list[Message]:
     What a team's members were asked and said is not for its leader, nor for anybody else.
     """
     messages = [message for message in line["messages"] if message["role"] != "system"]
+    if line["parent_run_id"] is not None:
+        messages = [task_alone(message) for message in messages]
     if line["kind"] != "team":
         return messages
     calls = (call for message in messages for call in message.get("tool_calls", []))

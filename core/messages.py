@@ -1,9 +1,27 @@
 """Chat messages as a model sees them."""
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Literal, NotRequired
 
 from .typed import TypedDict
+
+TEAM_HISTORY, INTERACTIONS, TASK_RESULTS = (
+    "team_history_context",
+    "member_interaction_context",
+    "task_results",
+)
+"""What a member is told ahead of its task stands between such tags."""
+
+
+_TOLD = re.compile(
+    rf"(?:<({TEAM_HISTORY}|{INTERACTIONS}|{TASK_RESULTS})>\n.*?</\1>\n\n)+", re.DOTALL
+)
+
+
+def told_before(tag: str, text: str) -> str:
+    """Return a text as a member is told it ahead of its task."""
+    return f"<{tag}>\n{text}</{tag}>\n\n"
 
 
 class FileRecord(TypedDict):
@@ -57,6 +75,12 @@ def system(text: str) -> Message:
 def user(text: str) -> Message:
     """Return a user message."""
     return {"role": "user", "content": text}
+
+
+def task_alone(message: Message) -> Message:
+    """Return a task without what its member was told ahead of it: that was true at that time."""
+    told = _TOLD.match(message["content"]) if message["role"] == "user" else None
+    return {**message, "content": message["content"][told.end() :]} if told else message
 
 
 def assistant(text: str, tool_calls: Sequence[ToolCall] = ()) -> Message:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from .lines import ToolRecord
+from .messages import TASK_RESULTS, told_before
 from .text import shorten
 from .tools import CREATE_TASK, EXECUTE_TASK, UPDATE_TASK, ToolError
 
@@ -132,7 +133,7 @@ def task_results(tasks: Iterable[Task]) -> str:
         f"- task: {task.title}\n  {task.status}: {task.result or '(nothing was said)'}\n"
         for task in tasks
     )
-    return f"<task_results>\n{shown}</task_results>\n\n" if shown else ""
+    return told_before(TASK_RESULTS, shown) if shown else ""
 
 
 def tasks_done(ended: Iterable[ToolRecord]) -> Iterator[tuple[str, str, str]]:

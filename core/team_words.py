@@ -5,6 +5,7 @@ from itertools import islice
 from typing import Literal
 
 from .lines import ToolRecord
+from .messages import INTERACTIONS, TEAM_HISTORY, told_before
 from .session import is_turn
 from .store import SessionLog
 from .tools import CREATE_TASK, DELEGATE, EXECUTE_TASK, UPDATE_TASK
@@ -52,7 +53,7 @@ def history_of_team(log: SessionLog, most: int) -> str:
         f"[run-{number}]\ninput: {line['input']}\nresponse: {line['content']}\n\n"
         for number, line in enumerate(reversed(turns), 1)
     )
-    return f"<team_history_context>\n{shown}</team_history_context>\n\n"
+    return told_before(TEAM_HISTORY, shown)
 
 
 def delegated(ended: Iterable[ToolRecord]) -> Iterator[tuple[str, str, str]]:
@@ -68,4 +69,4 @@ def interactions(said: Iterable[tuple[str, str, str]]) -> str:
     shown = [f"- member: {who}\n  task: {task}\n  answer: {text}\n" for who, task, text in said]
     if not shown:
         return ""
-    return f"<member_interaction_context>\n{''.join(shown)}</member_interaction_context>\n\n"
+    return told_before(INTERACTIONS, "".join(shown))

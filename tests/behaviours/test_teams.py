@@ -183,6 +183,20 @@ def test_t4_a_member_with_history_on_sees_its_own_earlier_tasks_and_no_others(
 
 
 @pytest.mark.slow
+def test_what_a_member_was_told_ahead_of_an_earlier_task_is_not_told_again(
+    clew: Clew, cast: Cast
+) -> None:
+    ann: Json = {"name": "ann", "add_history_to_context": True}
+    path = lead(clew, ann, add_team_history_to_members=True)
+    for n in "123":
+        cast.says("lead", [delegate("1", "ann", f"task {n}")], f"answer {n}")
+        clew("run", "-q", "--team", path, "-s", "s", f"question {n}")
+    *earlier, task = [m["content"] for m in cast.sent("ann")[2] if m["role"] == "user"]
+    assert earlier == ["task 1", "task 2"]
+    assert task.startswith("<team_history_context>\n[run-1]\ninput: question 1\n")
+
+
+@pytest.mark.slow
 def test_t6_members_are_told_the_last_completed_exchanges_of_the_team_before_their_task(
     clew: Clew, cast: Cast
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import CLEW, Clew
+from tests.defined import define
 from tests.provider import Provider
 from tests.stuck import stuck
 
@@ -216,6 +217,15 @@ def test_as_sent_is_exactly_what_the_provider_got(clew: Clew, provider: Provider
 def test_as_sent_of_a_run_without_history_is_its_own_messages(talk: Clew) -> None:
     sent = talk("history", "-s", "talk", f"--as-sent={run_ids(talk, 'talk')[0]}").lines
     assert [message["content"] for message in sent] == ["Be brief.", "one"]
+
+
+def test_whoever_has_a_name_is_named_beside_the_model(clew: Clew) -> None:
+    model = clew.recording(("hi", "hello"))
+    define(clew, f"model: {model}", "greeter")
+    clew("run", "-s", "s", "-a", "greeter", "hi")
+    clew("run", "-s", "s", "-m", model, "hi")
+    heads = [line.split(" · ")[2] for line in clew("history", "-s", "s").out.splitlines()[::4]]
+    assert heads == [f"greeter ({model})", model]
 
 
 def test_a_cancelled_run_is_shown_with_what_came_and_marked(clew: Clew) -> None:
