@@ -117,7 +117,7 @@ def call_inside(what: Runnable, input: str, how: Invocation, inside: Inside) -> 
     """Make a run inside another, or go on with the one that `inside` names; return its line.
 
     That is the line as it was where there is nothing to be done, or nobody has settled what it
-    waits for.
+    waits for. Raises LimitReached if it was a limit of a run around it that ended it.
     """
     decide = _stoppable(how.decide, inside.outer.stop)
     how = replace(
@@ -128,13 +128,7 @@ def call_inside(what: Runnable, input: str, how: Invocation, inside: Inside) -> 
     if chain is None:
         how = replace(how, resume=None)
     order = what.order(asked, log, how)
-    left = inside.outer.exchange.seconds_left
-    seconds = min((s for s in (order.limits.seconds, left) if s is not None), default=None)
-    order = replace(
-        order,
-        inside=inside,
-        limits=replace(order.limits, seconds=seconds),
-    )
+    order = replace(order, inside=inside)
     with Servers() as servers:
         if chain is not None:
             tip = chain.tip
@@ -145,6 +139,8 @@ def call_inside(what: Runnable, input: str, how: Invocation, inside: Inside) -> 
         result = perform(_with_tools(order, chain, servers), log, how.on_event)
     if result.store_error is not None:
         raise result.store_error
+    if inside.limit is not None:
+        raise inside.limit
     return result.line
 
 

@@ -32,6 +32,8 @@ class Members:
     def work(self, name: str, task: str, context: RunInside, told: str = "") -> str:
         """Have a member do a task, and return its answer; raise ToolError if there is none.
 
+        A limit of a run around the member's ends that one, too: it is for no leader to hear of.
+
         `told` is what it is told ahead of this task only.
         """
         inside = context.inside
@@ -44,6 +46,8 @@ class Members:
         except StoreError:
             raise
         except ClewError as error:
+            if inside.is_around(error):
+                raise
             raise ToolError(f"{name} could not begin: {error.message}") from None
         if line["status"] != "COMPLETED":
             raise ToolError(_failure(name, line))

@@ -88,10 +88,14 @@ class SchemaMismatch(ClewError):
 
 
 class LimitReached(ClewError):
-    """A limit of this run was reached; what came so far is kept."""
+    """A limit of this run was reached, or of one around it; what came so far is kept.
+
+    `run_id` is whose limit it is, where that is known.
+    """
 
     kind = "limit"
     exit_code = 5
+    run_id: str | None = None
 
 
 class ConflictError(ClewError):

@@ -134,7 +134,7 @@ class Announcer:
     ) -> None:
         self._listener: Listener = listener if outer is None else outer._listener
         self._lock: threading.RLock = threading.RLock() if outer is None else outer._lock
-        self._run_id = run_id
+        self.run_id = run_id
         self._session_id = session_id
         self._kind = kind
         self._name = name
@@ -144,8 +144,8 @@ class Announcer:
         """Return a bare event of this run."""
         event: Event = {
             "event": cast(EventName, f"Team{name}") if self._kind == "team" else name,
-            "run_id": self._run_id,
-            "parent_run_id": self._outer._run_id if self._outer else None,
+            "run_id": self.run_id,
+            "parent_run_id": self._outer.run_id if self._outer else None,
             "session_id": self._session_id,
             "created_at": now(),
         }

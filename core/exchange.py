@@ -62,8 +62,13 @@ class Exchange:
     @property
     def seconds_left(self) -> float | None:
         """How long the run may still take; None where there is no limit."""
-        most = TimeLimit(self.limits, self.budget).seconds
-        return None if most is None else max(0.0, most - self.seconds)
+        return self.time.left
+
+    @property
+    def time(self) -> TimeLimit:
+        """How long the run may take."""
+        around = self.outer.time if self.outer else None
+        return TimeLimit(self.limits, self.budget, around, self.announcer.run_id, self.started)
 
     def ask(
         self, request: ModelRequest, kind: CallKind = "model", *, hold: bool = False
@@ -124,7 +129,7 @@ class Exchange:
     def has_room(self, messages: Sequence[Message]) -> bool:
         """Tell whether another request with these messages is within the limits."""
         try:
-            self._meter(tokens_of(messages)).check(self.seconds)
+            self._check(self._meter(tokens_of(messages)))
         except LimitReached:
             return False
         return True
@@ -132,7 +137,7 @@ class Exchange:
     def _attempt(self, request: ModelRequest, kind: CallKind, attempt: int) -> ModelReply:
         call = self._open(request, kind, attempt)
         meter = self._meter(call["input_tokens"])
-        meter.check(self.seconds)
+        self._check(meter)
         self.flight.note({"open": call})
         self.announcer.tell(
             {
@@ -152,7 +157,7 @@ class Exchange:
             if isinstance(error, TimeIsUp) or (
                 isinstance(error, ModelError) and self.seconds_left == 0
             ):
-                raise meter.time_is_up() from error
+                raise self.time.reached() from error
             raise
         self._close(call, started, self.reply.usage, None)
         self._announce_reply(self.reply)
@@ -179,13 +184,20 @@ class Exchange:
             name: EventName = "ModelContent" if self.held else "RunContent"
             self.announcer.tell({**self.announcer.event(name), "content": delta})
             meter.take(delta)
-        meter.check(self.seconds)
+        self._check(meter)
+
+    def _check(self, meter: Meter) -> None:
+        """Raise LimitReached if a limit is reached, of this run or of one around it."""
+        if self.seconds_left == 0:
+            raise self.time.reached()
+        meter.check()
 
     def _meter(self, input_tokens: int, price: Price | None = None) -> Meter:
         price = price or self.model.price
         outer = self.outer._meter(input_tokens, price) if self.outer else None
         calls = (*self.calls, *self.calls_inside)
-        return Meter(self.limits, self.budget, price, calls, input_tokens, outer)
+        run_id = self.announcer.run_id
+        return Meter(self.limits, self.budget, price, calls, input_tokens, run_id, outer)
 
     def _count(self, call: Call) -> None:
         self.calls.append(call)

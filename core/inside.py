@@ -2,10 +2,11 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeGuard
 
 from .approvals import Settlement
 from .attachments import Attachment
-from .errors import ClewError
+from .errors import ClewError, LimitReached
 from .events import Announcer
 from .exchange import Exchange
 from .lines import InnerRecord, Line, Requirement, RunLine, State, ToolRecord
@@ -37,7 +38,7 @@ class Inside:
     before. `resumes` is a run that the same call made before and that is to be gone on with,
     `settled` what was decided about what that one waits for. The tool says what goes before the
     run's input (`preface`); the run's `line` is here when it has ended, however it did, or why it
-    could not be stored (`unstored`).
+    could not be stored (`unstored`), and the `limit` that ended it, if that is not its own.
     """
 
     outer: Outer
@@ -49,6 +50,12 @@ class Inside:
     preface: str = ""
     line: RunLine | None = None
     unstored: ClewError | None = None
+    limit: LimitReached | None = None
+
+    def is_around(self, error: BaseException | None) -> TypeGuard[LimitReached]:
+        """Tell whether this is a limit of a run around the one that is made."""
+        own = (None, self.run_id)
+        return isinstance(error, LimitReached) and error.run_id not in own
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """What a run may use, and whether it has."""
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
@@ -131,31 +132,51 @@ class Budget:
 @dataclass(frozen=True)
 class TimeLimit:
     """How long a run may take: what its own limit says or, if that is less, what is left of its
-    session's budget."""
+    session's budget, or of the time of the run around it (`outer`)."""
 
     limits: Limits = Limits()
     budget: Budget = Budget()
+    outer: "TimeLimit | None" = None
+    run_id: str | None = None
+    started: float = field(default_factory=time.monotonic)
 
     @property
-    def seconds(self) -> float | None:
-        """The time from the run's start; None where there is no limit."""
-        both = (self.limits.seconds, self.budget.seconds_left)
-        return min((each for each in both if each is not None), default=None)
+    def left(self) -> float | None:
+        """How long the run may still take; None where there is no limit."""
+        around = self.outer.left if self.outer is not None else None
+        return _least(self._own_left, around)
+
+    @property
+    def _own_left(self) -> float | None:
+        most = _least(self.limits.seconds, self.budget.seconds_left)
+        return None if most is None else max(0.0, most - (time.monotonic() - self.started))
 
     def reached(self, when: str = "") -> LimitReached:
-        """Return the error for a run that took longer."""
-        own = self.limits.seconds
-        if own is None or own != self.seconds:
+        """Return the error for a run that took longer: the one of whoever has the least left."""
+        own, around = self._own_left, self.outer.left if self.outer is not None else None
+        if self.outer is not None and around is not None and _least(own, around) == around:
+            return self.outer.reached(when)
+        error = self._reached(when)
+        error.run_id = self.run_id
+        return error
+
+    def _reached(self, when: str) -> LimitReached:
+        own, budget = self.limits.seconds, self.budget.seconds_left
+        if own is None or (budget is not None and budget < own):
             return self.budget.time_is_up(when)
         message = f"the time limit of {self.limits.told.seconds:g} s was reached{when}"
         return LimitReached(message, hint="--timeout sets it")
 
 
+def _least(*seconds: float | None) -> float | None:
+    return min((each for each in seconds if each is not None), default=None)
+
+
 class Meter:
     """Follows one request: stops it when a limit is reached, by estimate.
 
-    `before` are the run's calls that ended. What the request uses counts for the runs around it,
-    too: `outer` follows it there.
+    `before` are the calls of the run `run_id` that ended. What the request uses counts for the runs
+    around it, too: `outer` follows it there.
     """
 
     def __init__(
@@ -165,11 +186,12 @@ class Meter:
         price: Price | None,
         before: Iterable[Call],
         input_tokens: int,
+        run_id: str,
         outer: "Meter | None" = None,
     ) -> None:
         self._limits = limits
         self._budget = budget
-        self._time = TimeLimit(limits, budget)
+        self._run_id = run_id
         self._price = price or Price(0.0, 0.0)
         calls = list(before)
         self._turns = len(calls) + 1
@@ -185,15 +207,17 @@ class Meter:
         if self._outer is not None:
             self._outer.take(text)
 
-    def check(self, seconds: float) -> None:
-        """Raise LimitReached if a limit is reached, `seconds` after the run's start."""
-        if self._time.seconds is not None and seconds >= self._time.seconds:
-            raise self.time_is_up()
-        self._check_use()
-
-    def _check_use(self) -> None:
+    def check(self) -> None:
+        """Raise LimitReached if a limit is reached, the outermost one first."""
         if self._outer is not None:
-            self._outer._check_use()
+            self._outer.check()
+        try:
+            self._check_own()
+        except LimitReached as error:
+            error.run_id = self._run_id
+            raise
+
+    def _check_own(self) -> None:
         limits, out = self._limits, self._bytes // _BYTES_PER_TOKEN
         tokens, cost = self._tokens + out, self._cost + self._price.output * out
         if limits.tokens is not None and tokens > limits.tokens:
@@ -206,10 +230,6 @@ class Meter:
                 f"the limit of ${limits.told.cost:g} was reached", hint="--max-cost sets it"
             )
         self._budget.check(tokens, cost, self._turns)
-
-    def time_is_up(self) -> LimitReached:
-        """Return the error for a run that took too long."""
-        return self._time.reached()
 
 
 def refuse_unpriced(models: Iterable[Model], limits: Limits, budget: Budget) -> None:

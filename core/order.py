@@ -88,7 +88,8 @@ class Order:
     @property
     def time(self) -> TimeLimit:
         """How long the run may take."""
-        return TimeLimit(self.limits, self.budget)
+        around = self.outer.exchange.time if self.outer else None
+        return TimeLimit(self.limits, self.budget, around, self.run_id)
 
     @property
     def whole_input(self) -> str:

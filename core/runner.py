@@ -85,6 +85,8 @@ def perform(
     if order.inside is not None:
         order.inside.unstored = result.store_error
         order.inside.line = result.line if result.store_error is None else None
+        if order.inside.is_around(outcome.error):
+            order.inside.limit = outcome.error
     announcer.end(result.line)
     ended_by = stop or late
     if ended_by is not None:

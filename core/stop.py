@@ -2,7 +2,7 @@
 
 import threading
 
-from .errors import Cancelled
+from .errors import Cancelled, LimitReached
 
 
 class Stop:
@@ -11,16 +11,17 @@ class Stop:
     def __init__(self, under: "Stop | None" = None) -> None:
         self._under = under
         self._told = threading.Event()
-        self._signum = 0
+        self._why: Cancelled | LimitReached = Cancelled()
 
-    def tell(self, signum: int) -> None:
+    def tell(self, why: BaseException) -> None:
         """Have every run stop that looks at this, or at one under it."""
-        self._signum = signum
+        if isinstance(why, Cancelled | LimitReached):
+            self._why = why
         self._told.set()
 
     def check(self) -> None:
-        """Raise Cancelled if the run is to stop."""
+        """Raise Cancelled if the run is to stop, or the LimitReached that is why."""
         if self._told.is_set():
-            raise Cancelled(self._signum)
+            raise self._why
         if self._under is not None:
             self._under.check()

@@ -10,7 +10,7 @@ from typing import Any
 
 from .approvals import Settlement
 from .clock import new_run_id
-from .errors import Cancelled, ClewError
+from .errors import ClewError
 from .events import Event, EventName
 from .flight import member_of, unended
 from .inside import Inside, Outer, RunBooks, RunInside, changes_inside, passed_on
@@ -198,7 +198,7 @@ class ToolRound:
                     self.end(record)
                 self.outer.stop.check()
         except BaseException as error:
-            self.outer.stop.tell(error.signum if isinstance(error, Cancelled) else 2)
+            self.outer.stop.tell(error)
             for made in ready:
                 made.tool.stop()
             if _runs_among(ready):
@@ -279,6 +279,8 @@ def _call(made: Ready, context: RunContext) -> ToolRecord:
     try:
         check_arguments(made.tool.spec.parameters, made.arguments)
         if context.seconds == 0:
+            if isinstance(context, RunInside):
+                raise context.inside.outer.exchange.time.reached()
             raise ToolError("the run's time was up before this tool was called")
         result, failed = storable(made.tool.call(made.arguments, context)), False
     except ToolError as error:

@@ -60,7 +60,7 @@ class Servers:
             self._running.append(server.start(environment))
         done, waiting = wait(
             [server.ready for server in self._running],
-            time_limit.seconds,
+            time_limit.left,
             return_when=FIRST_EXCEPTION,
         )
         for ready in done:

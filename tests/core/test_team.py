@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from clew.core import Agent, Team
 from clew.core.errors import StoreError, UsageError
 from clew.core.events import Event
 from clew.core.invocation import Invocation
+from clew.core.limits import Limits
 from clew.core.messages import ToolCall
-from clew.core.model import ModelReply, ModelRequest
+from clew.core.model import ModelReply, ModelRequest, Price
 from clew.core.store import Store
 from clew.core.usage import no_usage
 from clew.stores.append import append_line
@@ -28,7 +30,8 @@ Says = Callable[[ModelRequest], str | list[ToolCall]]
 class Scripted:
     """A model that answers as a function says; it refuses what a provider refuses."""
 
-    takes_schema, window, price = True, None, None
+    takes_schema, window = True, None
+    price: Price | None = None
 
     def __init__(self, says: Says | str, name: str = "scripted") -> None:
         self._says: Says = says if callable(says) else lambda _: says
@@ -102,6 +105,26 @@ def test_a_team_runs_without_a_store(tmp_path: Path, monkeypatch: pytest.MonkeyP
     ]
     assert run.line["seq"] is None
     assert not (tmp_path / "home").exists()
+
+
+def test_a_cost_of_the_team_that_a_member_reaches_ends_both_and_no_leader_is_told(
+    store: Store,
+) -> None:
+    ann = Scripted("x" * 4000)
+    ann.price = Price(0.0, 1.0)
+    leader = leading(BOTH[:1])
+    leader.price = Price(0.0, 0.0)
+    team = Team(leader, members=[Agent(ann, name="ann")], limits=Limits(cost=100.0))
+    run = team.run("go", session_id="s", store=store)
+    assert [each["error"]["message"] for each in lines(store)] == [
+        "the limit of $100 was reached"
+    ] * 2
+    assert run.line["tools"][0]["child_run_id"] == lines(store)[0]["run_id"]
+    assert run.line["tools"][0]["unended"] is True
+    assert len(leader.sent) == 1
+    more = replace(team, limits=Limits(cost=10000.0))
+    gone_on = more.invoke("", Invocation(store=store, session_id="s", resume=run.run_id))
+    assert gone_on.content == "All done."
 
 
 def test_members_that_are_asked_in_one_answer_are_at_work_at_once(store: Store) -> None:
