@@ -99,14 +99,16 @@ class Turns:
 
     def _is_answered_inside(self, calls: Sequence[ToolCall]) -> bool:
         """Tell whether runs inside this one have said its answer, and then say it."""
-        runs = [self.round.line_of(call["id"]) for call in calls]
-        if not runs or not all(self._is_answer(call) for call in calls):
+        if not calls or not all(self._is_answer(call) for call in calls):
             return False
-        lines = [line for line in runs if line is not None and line["status"] == "COMPLETED"]
-        if len(lines) < len(runs):
+        ended = {record["tool_call_id"]: record for record in self.round.ended}
+        records = [ended[call["id"]] for call in calls]
+        if any(record["tool_call_error"] for record in records):
             return False
-        text = "\n\n".join(line["content"] for line in lines)
-        self.repairs.read(self.exchange.take_over(text, lines[-1]["finish_reason"]), text)
+        text = "\n\n".join(record["result"] for record in records)
+        last = self.round.line_of(calls[-1]["id"])
+        reason = last["finish_reason"] if last else None
+        self.repairs.read(self.exchange.take_over(text, reason), text)
         self.said.append(assistant(text))
         return True
 

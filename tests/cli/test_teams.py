@@ -127,6 +127,18 @@ def test_in_route_a_failed_member_is_told_to_the_leader_who_picks_another(clew: 
     assert clean(clew)
 
 
+@pytest.mark.parametrize("mute", ["ann", "bob"])
+def test_in_route_a_silent_member_is_told_to_the_leader_who_answers_itself(
+    clew: Clew, mute: str
+) -> None:
+    members = [member(clew, each, answer="" if each == mute else None) for each in ("ann", "bob")]
+    path = team(clew, *members, mode="route", answer="Nobody knows.")
+    line = clew("run", "-q", "--team", path, "-s", "s", "--json", "go").json
+    assert line["content"] == "Nobody knows."
+    assert f"{mute} gave no answer" in told(line)
+    assert clean(clew)
+
+
 def test_in_route_a_leader_that_picks_nobody_answers_itself(clew: Clew) -> None:
     path = team(clew, member(clew, "ann"), mode="route", turns=[], answer="I know it.")
     assert clew("run", "-q", "--team", path, "go").out == "I know it.\n"
