@@ -41,6 +41,16 @@ class Repairs:
         mendable = self.left and reply.finish_reason not in _ENDED_OTHERWISE
         return self._wrong if mendable and isinstance(self._wrong, Misfit) else None
 
+    def fits(self, text: str) -> bool:
+        """Tell whether this could be the answer."""
+        if self.schema is None:
+            return True
+        try:
+            parse_answer(text, self.schema)
+        except SchemaMismatch:
+            return False
+        return True
+
     def data(self) -> Any:
         """Return what the last answer holds; raise SchemaMismatch if that does not fit."""
         if self._wrong is not None:

@@ -103,6 +103,12 @@ def open_calls(messages: Iterable[Message]) -> list[ToolCall]:
     return list(wanted.values())
 
 
+def last_calls(messages: Sequence[Message]) -> list[ToolCall]:
+    """Return the calls of the last answer, if nothing but their results came after it."""
+    said = next((message for message in reversed(messages) if message["role"] != "tool"), None)
+    return [] if said is None else said.get("tool_calls", [])
+
+
 def in_call_order(messages: Iterable[Message]) -> list[Message]:
     """Return the messages with the results of each answer in the order of its calls.
 

@@ -11,7 +11,15 @@ from .errors import LimitReached, ProviderDown
 from .events import Announcer
 from .exchange import Exchange
 from .lines import Decision, Requirement, ToolRecord
-from .messages import Message, ToolCall, assistant, in_call_order, open_calls, tool_result
+from .messages import (
+    Message,
+    ToolCall,
+    assistant,
+    in_call_order,
+    last_calls,
+    open_calls,
+    tool_result,
+)
 from .model import ModelReply, ModelRequest
 from .store import Flight
 from .text import storable
@@ -70,10 +78,10 @@ class Turns:
         calls = tuple(waiting)
         kind: CallKind = "model"
         while not calls or self._answer(calls):
-            if self._is_answered_inside(calls):
+            messages = in_call_order([*request.messages, *self.said])
+            if self._is_answered_inside(last_calls(messages)):
                 return True
             self._take_turn()
-            messages = in_call_order([*request.messages, *self.said])
             hold = bool(self.repairs.left)
             reply = self.exchange.ask(replace(request, messages=messages), kind, hold=hold)
             if reply.tool_calls and not self.offered:
@@ -98,15 +106,22 @@ class Turns:
         return False
 
     def _is_answered_inside(self, calls: Sequence[ToolCall]) -> bool:
-        """Tell whether runs inside this one have said its answer, and then say it."""
+        """Tell whether runs inside this one have said its answer, and then say it.
+
+        They may have ended in the run that this one goes on with, also all of them: if what they
+        said does not fit, then that run has said so, and the model is asked again.
+        """
         if not calls or not all(self._is_answer(call) for call in calls):
             return False
         ended = {record["tool_call_id"]: record for record in self.round.ended}
-        records = [ended[call["id"]] for call in calls]
-        if any(record["tool_call_error"] for record in records):
+        records = [ended[call["id"]] for call in calls if call["id"] in ended]
+        if len(records) < len(calls) or any(record["tool_call_error"] for record in records):
             return False
         text = "\n\n".join(record["result"] for record in records)
-        last = self.round.line_of(calls[-1]["id"])
+        lines = [self.round.line_of(call["id"]) for call in calls]
+        if not any(lines) and not self.repairs.fits(text):
+            return False
+        last = lines[-1]
         reason = last["finish_reason"] if last else None
         self.repairs.read(self.exchange.take_over(text, reason), text)
         self.said.append(assistant(text))

@@ -210,6 +210,28 @@ def test_a_pause_in_another_mode_ends_as_the_mode_wants(clew: Clew, mode: str) -
     assert clean(clew)
 
 
+@pytest.mark.parametrize("waits", ["ann", "bob"])
+def test_in_route_the_answer_after_a_pause_is_of_all_who_were_called_in_the_order_of_the_calls(
+    clew: Clew, waits: str
+) -> None:
+    members = [(sending if each == waits else member)(clew, each) for each in ("ann", "bob")]
+    waiting(clew, *members, mode="route")
+    assert clew(*SETTLE, "--confirm").out == "ann is done\n\nbob is done\n"
+    assert names(clew).count((waits, "COMPLETED")) == 1
+    assert clean(clew)
+
+
+def test_in_route_the_answers_of_three_pauses_are_all_there_in_the_end(clew: Clew) -> None:
+    paused = waiting(clew, *(sending(clew, each) for each in ("ann", "bob", "cat")), mode="route")
+    first, second, third = open_calls(paused)
+    clew(*SETTLE, f"--confirm={third}", code=6)
+    clew(*SETTLE, f"--reject={first}", code=6)
+    done = clew(*SETTLE, f"--confirm={second}")
+    assert done.out == "ann is done\n\nbob is done\n\ncat is done\n"
+    assert sent(clew) == [{"to": "cat"}, {"to": "bob"}]
+    assert clean(clew)
+
+
 def test_a_yes_that_two_say_at_the_same_time_runs_the_tool_once(clew: Clew) -> None:
     waiting(clew, member(clew, "ann"), sending(clew, "bob"))
     with ThreadPoolExecutor(4) as pool:

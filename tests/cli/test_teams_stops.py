@@ -157,6 +157,20 @@ def test_a_broadcast_that_is_stopped_cancels_all_who_were_at_work(clew: Clew) ->
     assert clean(clew)
 
 
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL], ids=["INT", "KILL"])
+def test_in_route_what_was_said_before_a_stop_is_in_the_answer_too(
+    clew: Clew, signum: signal.Signals
+) -> None:
+    path = team(clew, slow(clew, "ann"), member(clew, "bob"), mode="route")
+    with standing(clew, path) as process:
+        eventually(lambda: any(one["name"] == "bob" for one in stored(clew)))
+        end(process, signum)
+    done = clew("continue", "-q", "-s", "s", "--resume")
+    assert done.out == "ann is done\n\nbob is done\n"
+    assert names(clew).count(("bob", "COMPLETED")) == 1
+    assert clean(clew)
+
+
 def stored(clew: Clew) -> list[Json]:
     path = clew.session_file("s")
     return runs(clew) if path.exists() and path.stat().st_size else []
