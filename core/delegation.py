@@ -36,6 +36,8 @@ class Members:
 
         `told` is what it is told ahead of this task only.
         """
+        if name not in self.runnables:  # it was there when the call was made
+            raise ToolError(f"the team has no member {name!r} any more")
         inside = context.inside
         inside.preface = self.before(inside.ended) + told
         how = self.how(name)
@@ -91,7 +93,7 @@ class DelegateTask:
         task = arguments.get("task", context.inside.outer.input)
         if not task.strip():
             raise ToolError("the task is empty: say what the member is to do")
-        name = arguments["member_id"]
+        name = str(arguments.get("member_id"))
         answer = self._members.work(name, task, context)
         return f"{name} says:\n{answer}" if self._shares_input else answer
 

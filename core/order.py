@@ -77,6 +77,8 @@ class Order:
     """What has to be done before the model may answer."""
     models_inside: tuple[Model, ...] = ()
     """Models that runs inside this one may ask."""
+    tools_resuming: tuple[Tool, ...] = ()
+    """With these, runs inside are gone on with whose own tool the model has no more."""
     tools_inside: Mapping[str, Mapping[str, Tool] | None] = field(default_factory=dict)
     """The tools of the members, by the members' names; None where only their servers know."""
 

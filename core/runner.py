@@ -155,6 +155,7 @@ def _turns(order: Order, tools: ToolRound, offered: dict[str, Tool]) -> Turns:
         tools,
         tools.context.user_id,
         offered=offered,
+        resuming=by_name(order.tools_resuming),
         decide=order.decide,
         settled=dict(order.settled),
         settled_inside=inside,

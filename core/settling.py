@@ -40,8 +40,11 @@ def fitted(
     fit: dict[str, Settlement] = {}
     for call, one in _still_open(chain).items():
         member = one.get("inside")
-        known = tools if member is None else inside.get(member["name"], {})
         said = settled.get(call)
+        if member is not None and member["name"] not in inside:
+            fit[call] = _no_to_missing(one, said, member["name"])
+            continue
+        known = tools if member is None else inside[member["name"]]
         if known is not None:
             _refuse_missing(one, said, known)
         if said is not None:
@@ -100,11 +103,24 @@ def _still_open(chain: Chain) -> dict[str, Requirement]:
 def _refuse_missing(one: Requirement, said: Settlement | None, tools: Mapping[str, Tool]) -> None:
     """A call whose tool is not there would not wait any longer: the model would be told so."""
     needless = said is not None and said.decision in ("rejected", "supplied")
-    if not needless and one["tool_name"] not in tools:
-        raise UsageError(
-            f"the run waits for {one['tool_name']!r}, and there is no such tool",
-            hint="-t says where it is",
-        )
+    if needless or one["tool_name"] in tools:
+        return
+    missing = f"the run waits for {one['tool_name']!r}, and there is no such tool"
+    if "inside" not in one:
+        raise UsageError(missing, hint="-t says where it is")
+    raise UsageError(
+        f"{one['inside']['name']}: {missing}", hint="the member needs it again, or --reject"
+    )
+
+
+def _no_to_missing(one: Requirement, said: Settlement | None, member: str) -> Settlement:
+    """Return a no to what a member waits for that is not there; anything else is an error."""
+    if said is not None and said.decision == "rejected":
+        return said
+    raise UsageError(
+        f"the run waits for {one['tool_name']!r} of {member!r}, and the team has no such member",
+        hint="put it into the team again, or --reject",
+    )
 
 
 def _typed(requirement: Requirement, said: Settlement, tools: Mapping[str, Tool]) -> Settlement:

@@ -18,7 +18,7 @@ from .session import StateChange
 from .state import merge
 from .store import SessionLog
 from .task_list import tasks_done
-from .task_tools import agenda, task_tools
+from .task_tools import ExecuteTask, agenda, task_tools
 from .team_words import Mode, delegated, history_of_team, interactions, introduction
 from .tools import DELEGATE, TEAM_TOOLS, Tool, by_name
 
@@ -108,6 +108,7 @@ class Team(Agent):
             models_inside=tuple(
                 model for each in orders.values() for model in (*each.models, *each.models_inside)
             ),
+            tools_resuming=(DelegateTask(at_work), ExecuteTask(at_work)),
             tools_inside=_tools_of(orders),
         )
 

@@ -45,7 +45,8 @@ class Turns:
     `said` are the messages after those of the request, `tools` the calls that ended,
     `requirements` what was decided, and what is still open. `waiting` is what an earlier run left
     open, `settled` what was decided about it, both by the ids of the calls; `settled_inside` is
-    what was decided about runs inside this one, by the calls that made them. `agenda` says what is
+    what was decided about runs inside this one, by the calls that made them; `resuming` are tools
+    that go on with such, beside those that are `offered` to the model. `agenda` says what is
     to be done before there may be an answer, `repairs` which answers are asked for again.
     """
 
@@ -55,6 +56,7 @@ class Turns:
     round: ToolRound
     user_id: str
     offered: Mapping[str, Tool]
+    resuming: Mapping[str, Tool]
     decide: Decide
     settled: dict[str, Settlement]
     settled_inside: Mapping[str, Mapping[str, Settlement]]
@@ -216,12 +218,14 @@ class Turns:
         settlement = self.settled.pop(call["id"], None)
         if left is not None and settlement is not None and not settlement.calls:
             return self._stand_in(call, left, settlement)
-        tool = self.offered.get(name)
+        goes_on = self.round.resumes.get(call["id"]) is not None
+        tool = self.offered.get(name) or (self.resuming.get(name) if goes_on else None)
         if tool is None:
             known = ", ".join(self.offered)
             raise ToolError(f"there is no tool {name!r}; the tools are: {known}")
         spec, arguments = tool.spec, arguments_of(call)
-        check_arguments(for_model(spec)["function"]["parameters"], arguments)
+        if not goes_on:  # the tool may take others since then
+            check_arguments(for_model(spec)["function"]["parameters"], arguments)
         if left is None and not isinstance(tool, RunTool | BookTool):
             self._count()
         # What a call waits for was said when it was made: the tool may have changed since.
