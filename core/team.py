@@ -4,7 +4,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import ClassVar
+from typing import ClassVar, get_args
 
 from .agent import Agent
 from .clock import new_id, new_run_id
@@ -20,6 +20,7 @@ from .store import SessionLog
 from .task_list import tasks_done
 from .task_tools import ExecuteTask, agenda, task_tools
 from .team_words import Mode, delegated, history_of_team, interactions, introduction
+from .text import shorten
 from .tools import DELEGATE, TEAM_TOOLS, Tool, by_name
 
 
@@ -47,16 +48,33 @@ class Team(Agent):
     kind: ClassVar = "team"
 
     def __post_init__(self) -> None:
-        names = [member.name for member in self.members]
-        if not names:
+        if self.mode not in get_args(Mode):
+            modes = ", ".join(get_args(Mode))
+            raise UsageError(f"a team's mode is one of {modes}, not {_shown(self.mode)}")
+        for key in ("num_team_history_runs", "max_iterations"):
+            count = getattr(self, key)
+            if not isinstance(count, int) or isinstance(count, bool) or count < 1:
+                raise UsageError(f"a team's {key} is 1 or more, not {_shown(count)}")
+        self._check_members()
+
+    def _check_members(self) -> None:
+        """Raise UsageError unless the members are agents, each with a name of its own."""
+        members: object = self.members
+        if isinstance(members, str) or not isinstance(members, Sequence):
+            given = _shown(members)
+            raise UsageError(f"a team's members are a list of agents and teams, not {given}")
+        if not members:
             raise UsageError("a team needs members")
-        for name in names:
-            if name is None:
+        for member in members:
+            if not isinstance(member, Agent):
+                given = _shown(member)
+                raise UsageError(f"a member of a team is an Agent or a Team, not {given}")
+            if member.name is None:
                 raise UsageError("a member of a team needs a name")
+        names = [member.name for member in self.members]
+        for name in names:
             if names.count(name) > 1:
                 raise UsageError(f"two members of the team are called {name!r}")
-        if self.max_iterations < 1:
-            raise UsageError("a team's max_iterations is 1 or more")
 
     @property
     def takes(self) -> frozenset[str]:
@@ -141,6 +159,10 @@ class Team(Agent):
             done = tasks_done(ended) if self.mode == "tasks" else delegated(ended)
             told += interactions(done)
         return told
+
+
+def _shown(value: object) -> str:
+    return shorten(" ".join(repr(value).split()))
 
 
 def _with_params(how: Invocation, names: Collection[str]) -> Invocation:

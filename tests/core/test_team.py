@@ -178,6 +178,29 @@ def test_members_that_cannot_be_told_apart_are_refused(members: list[Agent], why
         Team(leading(), members=members)
 
 
+@pytest.mark.parametrize(
+    ("keys", "why"),
+    [
+        ({"mode": "x"}, "a team's mode is one of coordinate, route, broadcast, tasks, not 'x'"),
+        ({"mode": None}, "a team's mode is one of coordinate, route, broadcast, tasks, not None"),
+        ({"members": ["ann"]}, "a member of a team is an Agent or a Team, not 'ann'"),
+        ({"members": "ann"}, "a team's members are a list of agents and teams, not 'ann'"),
+        ({"members": None}, "a team's members are a list of agents and teams, not None"),
+        ({"max_iterations": 0}, "a team's max_iterations is 1 or more, not 0"),
+        ({"max_iterations": "3"}, "a team's max_iterations is 1 or more, not '3'"),
+        ({"num_team_history_runs": 0}, "a team's num_team_history_runs is 1 or more, not 0"),
+        ({"num_team_history_runs": None}, "a team's num_team_history_runs is 1 or more, not None"),
+    ],
+    ids=str,
+)
+def test_what_no_team_has_is_refused_in_one_line_when_the_team_is_made(
+    keys: dict[str, Any], why: str
+) -> None:
+    with pytest.raises(UsageError) as refused:
+        Team(**{"model": leading(), "members": agents(), **keys})
+    assert refused.value.message == why
+
+
 def test_a_bug_in_a_members_model_is_raised_and_the_run_is_found_dead(store: Store) -> None:
     def breaks(_: ModelRequest) -> str:
         raise ZeroDivisionError
