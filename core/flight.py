@@ -20,7 +20,7 @@ from .errors import ClewError
 from .lines import Line, MemberRecord, Requirement, RunLine, SessionLine, ToolRecord
 from .messages import Message, ToolCall, assistant, in_call_order, open_calls, tool_result
 from .session import Draft, StateChange
-from .tools import RUN_TOOLS, ToolError, arguments_of
+from .tools import RUN_TOOLS, readable_arguments
 from .usage import Call, Totals, add_totals, estimate_tokens, no_totals, run_metrics
 
 
@@ -159,7 +159,7 @@ def unended(call: ToolCall, begun: Mapping[str, str | None], why: str) -> ToolRe
     record: ToolRecord = {
         "tool_call_id": call["id"],
         "tool_name": call["function"]["name"],
-        "tool_args": _arguments(call),
+        "tool_args": readable_arguments(call),
         "result": told,
         "tool_call_error": True,
         "duration": 0.0,
@@ -168,13 +168,6 @@ def unended(call: ToolCall, begun: Mapping[str, str | None], why: str) -> ToolRe
         return {**record, "child_run_id": child, "unended": True}
     is_to_come = call["id"] not in begun and call["function"]["name"] in RUN_TOOLS
     return {**record, "unended": True} if is_to_come else record
-
-
-def _arguments(call: ToolCall) -> dict[str, Any]:
-    try:
-        return arguments_of(call)
-    except ToolError:
-        return {}
 
 
 def member_of(line: RunLine) -> MemberRecord:

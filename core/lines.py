@@ -47,7 +47,8 @@ class ToolRecord(TypedDict):
     tool_call_id: str
     tool_name: str
     tool_args: dict[str, Any]
-    """As they were used; empty where the model wrote none that can be read."""
+    """As they were used, or, of a call that could not be made, as the model wrote them; empty where
+    it wrote none that can be read."""
     result: str
     """What the model got to read."""
     tool_call_error: bool

@@ -179,6 +179,14 @@ def arguments_of(call: ToolCall) -> dict[str, Any]:
         raise ToolError(error.message) from None
 
 
+def readable_arguments(call: ToolCall) -> dict[str, Any]:
+    """Return the arguments of a call, whether they fit or not; none where they cannot be read."""
+    try:
+        return arguments_of(call)
+    except ToolError:
+        return {}
+
+
 def _refuse(name: str) -> None:
     raise ValueError(f"{name} is no number")
 

@@ -33,6 +33,7 @@ from .tools import (
     arguments_of,
     check_arguments,
     for_model,
+    readable_arguments,
     requirement_of,
 )
 from .usage import CallKind
@@ -191,7 +192,9 @@ class Turns:
             try:
                 made = self._look_at(call)
             except ToolError as error:
-                ended[call["id"]] = record_of(call, {}, error.message, failed=True)
+                ended[call["id"]] = record_of(
+                    call, readable_arguments(call), error.message, failed=True
+                )
                 continue
             if isinstance(made, Ready):
                 ready.append(made)

@@ -276,6 +276,27 @@ def test_arguments_that_do_not_fit_are_told_to_the_model_and_nothing_is_called(
     assert not (clew.cwd / "called").exists()
 
 
+@pytest.mark.parametrize(
+    ("tool", "arguments", "kept"),
+    [
+        ("t", '{"a": "x"}', {"a": "x"}),
+        ("nobody", '{"a": 1}', {"a": 1}),
+        ("t", "[1]", {}),
+        ("t", "{", {}),
+    ],
+)
+def test_a_call_that_could_not_be_made_is_kept_with_the_arguments_that_were_written(
+    clew: Clew, tool: str, arguments: str, kept: dict[str, object]
+) -> None:
+    schema = {"type": "object", "properties": {"a": {"type": "integer"}}}
+    model = calling(clew, [raw_call(tool, arguments)])
+    given = command("true", parameters=schema)
+    line = clew("run", "-q", "-m", model, "-t", given, "-s", "s", "--json", "go").json
+    [record] = line["tools"]
+    assert (record["tool_call_error"], record["tool_args"]) == (True, kept)
+    clew("sessions", "verify", "-s", "s")
+
+
 def test_no_arguments_at_all_are_an_empty_object(clew: Clew) -> None:
     model = calling(clew, [raw_call("t", "")])
     assert results(clew("run", "-q", "-m", model, "-t", command("cat"), "--json", "go").json) == [
