@@ -14,6 +14,8 @@ from .text import shorten
 from .tools import CREATE_TASK, EXECUTE_TASK, UPDATE_TASK, ToolError
 
 TaskStatus = Literal["pending", "completed", "failed", "skipped"]
+TaskId = str | int
+"""As a leader says it: some write 1 where others write "1"."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +60,11 @@ class TaskList:
         if name == CREATE_TASK and not failed:
             self._put(self.new(arguments))
         elif name == UPDATE_TASK and not failed:
-            task = self.tasks[arguments["task_id"]]
+            task = self.find(arguments["task_id"])
             result = arguments.get("result", "")
             self._put(replace(task, status=arguments["status"], result=result))
         elif name == EXECUTE_TASK and (not failed or "child_run_id" in record):
-            task = self.tasks[arguments["task_id"]]
+            task = self.find(arguments["task_id"])
             member = arguments.get("member_id", task.member_id)
             status: TaskStatus = "failed" if failed else "completed"
             self._put(replace(task, status=status, result=record["result"], member_id=member))
@@ -75,42 +77,40 @@ class TaskList:
 
         As none waits for a later one, none waits for itself.
         """
-        depends_on = tuple(dict.fromkeys(arguments.get("depends_on", ())))
-        for task_id in depends_on:
-            self.find(task_id)
+        waits_for = [self.find(task_id).task_id for task_id in arguments.get("depends_on", ())]
         return Task(
             str(len(self.tasks) + 1),
             arguments["title"],
             arguments["member_id"],
             arguments.get("description", ""),
-            depends_on,
+            tuple(dict.fromkeys(waits_for)),
         )
 
-    def find(self, task_id: str) -> Task:
+    def find(self, task_id: TaskId) -> Task:
         """Return the task; raise ToolError if there is none."""
-        task = self.tasks.get(task_id)
+        task = self.tasks.get(task_id if isinstance(task_id, str) else str(int(task_id)))
         if task is None:
             known = f"the tasks are: {', '.join(self.tasks)}" if self.tasks else "the list is empty"
-            raise ToolError(f"there is no task {task_id!r}; {known}")
+            raise ToolError(f"there is no task {str(task_id)!r}; {known}")
         return task
 
-    def unsettled(self, task_id: str) -> Task:
+    def unsettled(self, task_id: TaskId) -> Task:
         """Return a task that something can be done about; raise ToolError if there is none."""
         task = self.find(task_id)
         if task.is_settled:
             raise ToolError(
-                f"task {task_id} is {task.status}: if more is to be done, create a task"
+                f"task {task.task_id} is {task.status}: if more is to be done, create a task"
             )
         return task
 
-    def executable(self, task_id: str) -> Task:
+    def executable(self, task_id: TaskId) -> Task:
         """Return a task that can be done now; raise ToolError if it cannot."""
         task = self.unsettled(task_id)
         waits_for = [before for before in self.before(task) if not before.is_settled]
         if not waits_for:
             return task
         shown = ", ".join(f"{before.task_id} ({before.status})" for before in waits_for)
-        told = f"task {task_id} waits for others: {shown}; execute it when they are done"
+        told = f"task {task.task_id} waits for others: {shown}; execute it when they are done"
         if any(before.status == "failed" for before in waits_for):
             told += f"; what failed can be executed again, or settled with {UPDATE_TASK}"
         raise ToolError(told)

@@ -19,8 +19,8 @@ from .tools import (
     ToolSpec,
 )
 
-_TEXT = {"type": "string"}
-_ID = {"type": "string", "description": "The task's number, as it was told when it was created."}
+_NUMBER = {"anyOf": [{"type": "string"}, {"type": "integer"}]}
+_ID = {**_NUMBER, "description": "The task's number, as it was told when it was created."}
 
 
 def task_tools(members: Members) -> tuple[Tool, ...]:
@@ -71,7 +71,7 @@ class CreateTask(_Books):
                 "description": "All that the member has to know: it sees nothing else.",
             },
             "member_id": {"type": "string", "enum": list(members)},
-            "depends_on": {"type": "array", "items": _TEXT, "description": depends_on},
+            "depends_on": {"type": "array", "items": _NUMBER, "description": depends_on},
         }
         what = "Put a task on the team's list. The tasks are numbered 1, 2, 3 as they are created."
         self.spec = _spec(CREATE_TASK, what, properties, ["title", "member_id"])
@@ -100,8 +100,8 @@ class UpdateTaskStatus(_Books):
 
     def write(self, arguments: dict[str, Any], tasks: TaskList) -> str:
         """Settle it."""
-        tasks.unsettled(arguments["task_id"])
-        return f"task {arguments['task_id']} is {arguments['status']}"
+        task = tasks.unsettled(arguments["task_id"])
+        return f"task {task.task_id} is {arguments['status']}"
 
 
 class ListTasks(_Books):

@@ -146,7 +146,11 @@ def test_a_task_waits_for_those_that_it_depends_on(clew: Clew) -> None:
         (create("x", "a", "3"), "there is no task '3'"),
         (create(" "), "the title is empty"),
         (update("1", "done"), "'done' is not one of"),
-        (call("", "execute_task", task_id=1), "1 is not of type 'string'"),
+        (call("", "execute_task", task_id=7), "there is no task '7'"),
+        (
+            call("", "execute_task", task_id=[1]),
+            "the arguments do not fit at $.task_id: [1] is not",
+        ),
         (call("", "execute_task"), "'task_id' is a required property"),
         (call("", "delegate_task_to_member", member_id="a", task="x"), "there is no tool"),
     ],
@@ -159,6 +163,21 @@ def test_a_leader_is_told_what_cannot_be_done_and_goes_on(clew: Clew, bad: Json,
     assert line["tools"][1]["tool_call_error"]
     assert told(line, "list") == ["- 1 [pending] one (a)"]
     assert (line["content"], worked(clew.stored("s"))) == ("Done.", ["one"])
+
+
+def test_a_task_may_be_named_by_a_number_too(clew: Clew) -> None:
+    waits = call("", "create_task", title="three", member_id="b", depends_on=[1, "1", 2])
+    setting_up = [create("one"), create("two"), waits]
+    skip = call("", "update_task_status", task_id=2, status="skipped")
+    doing = [call("", "execute_task", task_id=1), skip]
+    last = [call("", "execute_task", task_id=3)]
+    leader = says(clew, "leader", setting_up, doing, [LIST], last, "Done.")
+    line = clew("run", "--team", team(clew, leader), "-s", "s", "go", "--json").json
+    assert told(line, "update") == ["task 2 is skipped"]
+    assert told(line, "list") == [
+        "- 1 [completed] one (a)\n- 2 [skipped] two (a)\n- 3 [pending] three (b, after 1, 2)"
+    ]
+    assert worked(clew.stored("s")) == ["one", "three"]
 
 
 def test_a_task_that_failed_is_told_and_can_be_done_by_another_member(clew: Clew) -> None:
