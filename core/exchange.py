@@ -2,8 +2,9 @@
 for."""
 
 import random
+import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from .deadline import TimeIsUp, within
@@ -48,6 +49,14 @@ class Exchange:
     """Whether text is told of when its place is known: in the answer, or before a tool call."""
     is_open: bool = False
     """Whether an answer has begun that has not ended."""
+    _under_way: dict[int, Call] = field(default_factory=dict)
+    """What requests that have begun will use at least, also of the runs inside this one."""
+    _counting: threading.RLock = field(default_factory=threading.RLock)
+    """Held while a request is weighed and counted: one for all runs that count for each other."""
+
+    def __post_init__(self) -> None:
+        if self.outer is not None:
+            self._counting = self.outer._counting
 
     @property
     def content(self) -> str:
@@ -136,15 +145,30 @@ class Exchange:
 
     def _attempt(self, request: ModelRequest, kind: CallKind, attempt: int) -> ModelReply:
         call = self._open(request, kind, attempt)
-        meter = self._meter(call["input_tokens"])
-        self._check(meter)
+        meter = self._begin(call)
+        try:
+            return self._send(request, call, meter)
+        finally:
+            self._take_out(call)
+
+    def _begin(self, call: Call) -> Meter:
+        """Count a request from now on; raise LimitReached if it would be one too many."""
+        with self._counting:
+            meter = self._meter(call["input_tokens"])
+            self._check(meter)
+            least: Call = {**call, **estimated_usage(call["input_tokens"], 0, self.model.price)}
+            for each in self._all_around:
+                each._under_way[id(call)] = least
+        return meter
+
+    def _send(self, request: ModelRequest, call: Call, meter: Meter) -> ModelReply:
         self.flight.note({"open": call})
         self.announcer.tell(
             {
                 **self.announcer.event("ModelRequestStarted"),
                 "model": self.model.name,
-                "kind": kind,
-                "attempt": attempt,
+                "kind": call["kind"],
+                "attempt": call["attempt"],
             }
         )
         started = time.monotonic()
@@ -194,16 +218,30 @@ class Exchange:
 
     def _meter(self, input_tokens: int, price: Price | None = None) -> Meter:
         price = price or self.model.price
-        outer = self.outer._meter(input_tokens, price) if self.outer else None
-        calls = (*self.calls, *self.calls_inside)
+        with self._counting:
+            outer = self.outer._meter(input_tokens, price) if self.outer else None
+            calls = (*self.calls, *self.calls_inside, *self._under_way.values())
         run_id = self.announcer.run_id
         return Meter(self.limits, self.budget, price, calls, input_tokens, run_id, outer)
 
-    def _count(self, call: Call) -> None:
-        self.calls.append(call)
-        around = self.outer
+    def _count(self, call: Call, ended: Call) -> None:
+        """Count a request as it ended, in place of what it was to use at least."""
+        with self._counting:
+            self._take_out(call)
+            for each in self._all_around:
+                (each.calls if each is self else each.calls_inside).append(ended)
+
+    def _take_out(self, call: Call) -> None:
+        with self._counting:
+            for each in self._all_around:
+                each._under_way.pop(id(call), None)
+
+    @property
+    def _all_around(self) -> Iterator["Exchange"]:
+        """Yield this one, and those of the runs around."""
+        around: Exchange | None = self
         while around is not None:
-            around.calls_inside.append(call)
+            yield around
             around = around.outer
 
     def _open(self, request: ModelRequest, kind: CallKind, attempt: int) -> Call:
@@ -229,7 +267,7 @@ class Exchange:
     def _close(self, call: Call, started: float, usage: Usage, error: str | None) -> None:
         duration = round(time.monotonic() - started, 3)
         ended: Call = {**call, **usage, "duration": duration, "error": error}
-        self._count(ended)
+        self._count(call, ended)
         self.flight.note({"call": ended})
 
     @staticmethod

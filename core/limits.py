@@ -175,8 +175,8 @@ def _least(*seconds: float | None) -> float | None:
 class Meter:
     """Follows one request: stops it when a limit is reached, by estimate.
 
-    `before` are the calls of the run `run_id` that ended. What the request uses counts for the runs
-    around it, too: `outer` follows it there.
+    `before` are the calls of the run `run_id` that ended, or are under way. What the request uses
+    counts for the runs around it, too: `outer` follows it there.
     """
 
     def __init__(

@@ -1,5 +1,6 @@
 """Limits of a team that its members reach: all of it ends then, and all of it can go on."""
 
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
@@ -7,8 +8,9 @@ import pytest
 
 from tests.conftest import Clew
 from tests.paused import call, tool
+from tests.provider import Answer, Provider
 from tests.taskteams import create, execute
-from tests.teams import Json, inline, member, run_of, runs, team, told
+from tests.teams import Cast, Json, defined, inline, member, run_of, runs, team, told
 from tests.torture.checker import check
 
 SLOW = 'echo x >> called; [ -n "$QUICK" ] || sleep 1000; echo ok'
@@ -94,6 +96,30 @@ def test_a_session_whose_budget_a_member_reached_goes_on_when_there_is_more_of_i
     file = Path(path)
     file.write_text(file.read_text().replace('"tokens": 1000', '"tokens": 100000'))
     assert told(goes_on(clew)) == ["ann is done", "bob is done"]
+
+
+@pytest.mark.slow
+def test_members_at_work_at_once_send_no_more_requests_than_the_session_has_turns(
+    clew: Clew, provider: Provider
+) -> None:
+    cast, third = Cast(provider), threading.Event()
+
+    def waits_for_a_third(_: Json) -> Answer:
+        if len(provider.requests) > 2:
+            third.set()
+        third.wait(10)
+        return Answer("done")
+
+    everybody = [f"m{number}" for number in range(8)]
+    members = [{"name": name, "model": f"openai/{name}"} for name in everybody]
+    for name in everybody:
+        cast.answers(name, waits_for_a_third)
+    keys = {"model": "openai/lead", "members": members, "mode": "broadcast"}
+    path = str(defined(clew, "team", kind="team", budget={"turns": 2}, **keys))
+    line = clew("run", "-q", "--team", path, "-s", "s", "--json", "go", code=5).json
+    assert "the session's budget of 2 turns was reached" in line["error"]["message"]
+    assert len(provider.requests) <= 2
+    assert line["session_metrics"]["requests"] == 2
 
 
 def test_a_limit_of_a_team_in_the_team_ends_that_one_only_and_the_leader_is_told(

@@ -13,7 +13,7 @@ from clew.core import Agent, Team
 from clew.core.errors import StoreError, UsageError
 from clew.core.events import Event
 from clew.core.invocation import Invocation
-from clew.core.limits import Limits
+from clew.core.limits import Budget, Limits
 from clew.core.messages import ToolCall
 from clew.core.model import ModelReply, ModelRequest, Price
 from clew.core.store import Store
@@ -125,6 +125,25 @@ def test_a_cost_of_the_team_that_a_member_reaches_ends_both_and_no_leader_is_tol
     more = replace(team, limits=Limits(cost=10000.0))
     gone_on = more.invoke("", Invocation(store=store, session_id="s", resume=run.run_id))
     assert gone_on.content == "All done."
+
+
+@pytest.mark.parametrize(
+    "most",
+    [{"budget": Budget(turns=3)}, {"limits": Limits(tokens=300)}, {"limits": Limits(cost=300)}],
+)
+def test_a_request_that_is_under_way_counts_for_the_limits_of_the_team(
+    store: Store, most: dict[str, Any]
+) -> None:
+    too_many = threading.Event()
+    ann = Scripted(lambda _: "late" if too_many.wait(5) else "done")
+    ann.price = Price(1.0, 1.0)
+    leader = leading([delegate(f"{n}", member_id="ann", task="x" * 400) for n in range(20)])
+    leader.price = Price(0.0, 0.0)
+    team = Team(leader, members=[Agent(ann, name="ann")], **most)
+    run = team.run("go", session_id="s", store=store)
+    assert (run.status, run.exit_code) == ("ERROR", 5)
+    assert len(ann.sent) <= 2
+    assert run.line["total_metrics"]["requests"] <= 3
 
 
 def test_members_that_are_asked_in_one_answer_are_at_work_at_once(store: Store) -> None:
