@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from .deadline import TimeIsUp, within
-from .errors import ClewError, LimitReached, ModelError, NotFoundError
+from .errors import Cancelled, ClewError, LimitReached, ModelError, NotFoundError
 from .events import Announcer, EventName
 from .history import tokens_of
 from .limits import Budget, Limits, Meter, TimeLimit
@@ -177,7 +177,7 @@ class Exchange:
         except NotFoundError:
             raise  # a recording that has no answer: nothing was requested
         except BaseException as error:
-            self._close(call, started, self._estimate(call), self._word(error))
+            self._close(call, started, self._estimate(call, error), self._word(error))
             if isinstance(error, TimeIsUp) or (
                 isinstance(error, ModelError) and self.seconds_left == 0
             ):
@@ -257,9 +257,13 @@ class Exchange:
             "error": None,
         }
 
-    def _estimate(self, call: Call) -> Usage:
-        """What a broken call has used: nothing if nothing came, else a guess."""
-        if not self.pieces:
+    def _estimate(self, call: Call, error: BaseException) -> Usage:
+        """What a broken call has used: a guess, or nothing if it failed before anything came.
+
+        One that was given up here was sent, and is paid for as if the process had died.
+        """
+        given_up = isinstance(error, TimeIsUp | LimitReached | Cancelled | KeyboardInterrupt)
+        if not self.pieces and not given_up:
             return no_usage()
         out = estimate_tokens(self.content)
         return estimated_usage(call["input_tokens"], out, self.model.price)

@@ -128,3 +128,19 @@ def test_a_signal_while_the_line_is_written_does_not_take_the_answer(
     assert stopped_while_writing(clew, "s.jsonl", *call) == (-signal.SIGTERM, b"hello\n")
     assert stopped_while_writing(clew, "s.jsonl", *call, "-O", "answer")[0] == -signal.SIGTERM
     assert (clew.cwd / "answer").read_text() == "hello\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGKILL], ids=["INT", "KILL"])
+def test_a_request_that_was_sent_counts_by_estimate_however_its_run_is_ended(
+    clew: Clew, provider: Provider, signum: signal.Signals
+) -> None:
+    provider.answer(fault="hang")
+    process = clew.start("run", "-q", "-s", "s", "-m", "openai/test-model", "one two three")
+    provider.wait_for_requests(1)
+    process.send_signal(signum)
+    process.communicate(timeout=200)
+    clew("run", "-q", "-s", "s", "-m", clew.recording(("hi", "hello")), "hi")
+    (call,) = clew.stored("s")[0]["metrics"]["details"]
+    assert (call["estimated"], call["output_tokens"]) == (True, 0)
+    assert call["total_tokens"] == call["input_tokens"] > 0

@@ -1,5 +1,6 @@
 """What a run does with a model that fails, goes on too long, or stops half-way."""
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -38,6 +39,17 @@ class Scripted:
         if error is not None:
             raise error
         return ModelReply("stop", USAGE, self.name)
+
+
+@dataclass
+class Silent(Scripted):
+    """One that says nothing until somebody lets it."""
+
+    gate: threading.Event = field(default_factory=threading.Event)
+
+    def ask(self, request: ModelRequest, on_text: Say) -> ModelReply:
+        self.gate.wait(60)
+        return super().ask(request, on_text)
 
 
 @dataclass
@@ -84,6 +96,14 @@ def test_an_answer_that_broke_off_is_counted_by_estimate() -> None:
     metrics = watch(model).run.metrics
     assert metrics["estimated"] and metrics["output_tokens"] > 0
     assert metrics["cost"] == metrics["total_tokens"]
+
+
+def test_a_request_that_was_given_up_before_anything_came_is_counted_by_estimate() -> None:
+    model = Silent([([], None)], Price(1.0, 1.0))
+    run = watch(model, seconds=0.5).run
+    model.gate.set()
+    assert (run.exit_code, run.metrics["estimated"], run.metrics["output_tokens"]) == (5, True, 0)
+    assert run.metrics["cost"] == run.metrics["input_tokens"] > 0
 
 
 def test_a_refusal_is_not_tried_again() -> None:
