@@ -198,23 +198,23 @@ def inside_first(lines: Sequence[RunLine]) -> list[RunLine]:
 
 
 def with_all_inside(line: RunLine, stored: Iterable[RunLine]) -> RunLine:
-    """Return the line of a dead run with the runs inside it that have a line and that it lacks.
+    """Return the line of a dead run with the runs inside it in the order of their lines.
 
-    It noted none that died with it, nor one that ended just before.
+    `stored` has them all, oldest first: the dead run has noted none that died with it, nor one that
+    ended just before.
     """
-    listed = {member["run_id"] for member in line.get("members", [])}
-    inside = [
-        each
-        for each in stored
-        if each["parent_run_id"] == line["run_id"] and each["run_id"] not in listed
-    ]
-    if not inside or "members" not in line:
+    if "members" not in line:
         return line
+    inside = [each for each in stored if each["parent_run_id"] == line["run_id"]]
+    listed = {member["run_id"] for member in line["members"]}
     whole, totals = line.copy(), line["total_metrics"]
     for each in inside:
-        totals = add_totals(totals, {**each["total_metrics"], "duration": 0.0})
+        if each["run_id"] not in listed:
+            totals = add_totals(totals, {**each["total_metrics"], "duration": 0.0})
     whole["total_metrics"] = totals
-    whole["members"] = [*line["members"], *map(member_of, inside)]
+    found = {each["run_id"] for each in inside}
+    lost = [member for member in line["members"] if member["run_id"] not in found]
+    whole["members"] = [*lost, *map(member_of, inside)]
     return whole
 
 

@@ -57,7 +57,6 @@ class ToolRound:
     begun: dict[str, str | None] = field(default_factory=dict)
     done: dict[str, ToolRecord] = field(default_factory=dict)
     inside: list[RunLine] = field(default_factory=list)
-    members: list[MemberRecord] = field(default_factory=list)
     conflicts: list[StateConflict] = field(default_factory=list)
     _lines: dict[str, RunLine] = field(default_factory=dict)
     _started: dict[str, float] = field(default_factory=dict)
@@ -117,6 +116,11 @@ class ToolRound:
         self.flight.note({"state_patch": self.state.patch})
         self.flight.sync()
         return ended, self._waiting(contexts)
+
+    @property
+    def members(self) -> list[MemberRecord]:
+        """The runs inside this one in the order of their lines; if none is kept, as they ended."""
+        return [member_of(line) for line in sorted(self.inside, key=lambda line: line["seq"] or 0)]
 
     @property
     def unstored(self) -> ClewError | None:
@@ -224,7 +228,6 @@ class ToolRound:
         if line is None or not self._is_own(line) or any(line is each for each in self.inside):
             return
         self.inside.append(line)
-        self.members.append(member_of(line))
         self.flight.note({"member": member_of(line), "metrics": line["total_metrics"]})
 
     def _take_inside(self, lines: Sequence[RunLine], after: int) -> None:

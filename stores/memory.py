@@ -227,7 +227,8 @@ class MemoryLog:
             dead = [flight for flight in self._flights if not flight.running]
             for run in inside_first([flight.line() for flight in dead]):
                 if not self._stored(run):
-                    whole = with_all_inside(run, recovered)
+                    stored = [line for line in self._lines if line["type"] == "run"]
+                    whole = with_all_inside(run, stored)
                     recovered.append(cast(RunLine, self.append(always(draft_of(whole)))))
             for flight in dead:
                 self._flights.remove(flight)

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -218,6 +219,46 @@ def test_what_no_team_has_is_refused_in_one_line_when_the_team_is_made(
     with pytest.raises(UsageError) as refused:
         Team(**{"model": leading(), "members": agents(), **keys})
     assert refused.value.message == why
+
+
+@pytest.mark.parametrize("dies", [False, True], ids=["ended", "died"])
+def test_the_members_of_a_line_stand_in_the_order_of_their_lines_whoever_is_heard_of_first(
+    store: Store, monkeypatch: pytest.MonkeyPatch, dies: bool
+) -> None:
+    is_stored, is_told = threading.Event(), threading.Event()
+    session = type(store.session("s", "default"))
+    append = session.append
+
+    def slow_after_ann(self: Any, draft: Any) -> Any:
+        line = append(self, draft)
+        if line is not None and line["type"] == "run" and line["name"] == "ann":
+            is_stored.set()
+            assert is_told.wait(60)
+        return line
+
+    def heard(event: Event) -> None:
+        if event["event"] == "TeamToolCallCompleted":
+            is_told.set()
+
+    def bob(_: ModelRequest) -> str:
+        assert is_stored.wait(60)
+        return "bob is done"
+
+    def leads(request: ModelRequest) -> str | list[ToolCall]:
+        if request.messages[-1]["role"] == "tool":
+            assert not dies, "a bug"
+            return "All done."
+        return BOTH
+
+    monkeypatch.setattr(session, "append", slow_after_ann)
+    team = Team(Scripted(leads), members=[agents()[0], Agent(Scripted(bob), name="bob")])
+    with pytest.raises(AssertionError, match="a bug") if dies else nullcontext():
+        team.run("go", session_id="s", store=store, on_event=heard)
+    store.session("s", "default").recover()
+    *members, line = lines(store)
+    assert [each["name"] for each in members] == ["ann", "bob"]
+    assert [each["name"] for each in line["members"]] == ["ann", "bob"]
+    assert line["status"] == ("INTERRUPTED" if dies else "COMPLETED")
 
 
 def test_a_bug_in_a_members_model_is_raised_and_the_run_is_found_dead(store: Store) -> None:

@@ -134,7 +134,7 @@ def _inside(lines: list[Json]) -> Iterator[str]:
         made.setdefault(str(line.get("parent_run_id")), []).append(run)
         members = line.get("members", [])
         inside = made.pop(run, [])
-        if sorted(inside) != sorted(one["run_id"] for one in members):
+        if inside != [one["run_id"] for one in members]:
             yield f"line {number}: the runs inside it are {inside}"
             continue
         if any(known[one["run_id"]]["status"] != one["status"] for one in members):

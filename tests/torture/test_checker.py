@@ -110,11 +110,12 @@ def test_what_clew_writes_of_a_team_is_clean(crew: Path) -> None:
     ("number", "change", "wrong"),
     [
         (3, lambda line: line["members"].pop(), "line 3: the runs inside it are"),
+        (3, lambda line: line["members"].reverse(), "line 3: the runs inside it are"),
         (1, lambda line: line.update(status="ERROR", exit_code=1), "ended otherwise"),
         (3, lambda line: line["total_metrics"].update(requests=2), "line 3: requests are not"),
         (1, lambda line: line.update(parent_run_id=None), "line 3: the runs inside it are"),
     ],
-    ids=["listed", "status", "counted", "parent"],
+    ids=["listed", "order", "status", "counted", "parent"],
 )
 def test_a_member_that_does_not_agree_with_its_team_is_told(
     crew: Path, number: int, change: Callable[[Line], object], wrong: str
