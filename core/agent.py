@@ -10,6 +10,7 @@ from .calling import call, look_ahead
 from .errors import UsageError
 from .events import LastKept, Listener
 from .history import HistoryPolicy, UseOfSummary
+from .ids import agent_name
 from .invocation import Asked, Invocation, ignore
 from .limits import Budget, Limits
 from .lines import State
@@ -78,6 +79,10 @@ class Agent:
     metadata: dict[str, Any] = field(default_factory=dict)
 
     kind: ClassVar = "agent"
+
+    def __post_init__(self) -> None:
+        if self.name is not None:
+            agent_name(self.name)
 
     def run(
         self,

@@ -15,6 +15,7 @@ from .answer_schema import checked_schema, parse_schema
 from .definition_file import DefinitionFile, read_file
 from .definition_models import Definition, TeamDefinition, near_of, validated
 from .errors import ClewError, NotFoundError, UsageError
+from .ids import agent_name
 from .loading import NAME, load_object
 from .model_options import checked
 from .state import storable_value, without_nulls
@@ -190,7 +191,7 @@ class _Building:
         return Agent(
             model=definition.model,
             fallback_models=tuple(definition.fallback_models),
-            name=storable(definition.name or os.path.splitext(path)[0]),
+            name=self._name(definition.name or os.path.splitext(path)[0]),
             description=storable(definition.description),
             system=definition.system,
             instructions=definition.instructions or (),
@@ -220,6 +221,9 @@ class _Building:
             budget=definition.budget.budget(),
             metadata=self._json("metadata", definition.metadata),
         )
+
+    def _name(self, given: str) -> str | None:
+        return self._try(("name",), lambda: agent_name(storable(given)))
 
     def _try(self, place: tuple[Any, ...], make: Callable[[], T]) -> T | None:
         try:

@@ -54,6 +54,11 @@ def session_name(text: str) -> str:
     return _printable(text, "session name")
 
 
+def agent_name(text: str) -> str:
+    """Return `text` if it may be an agent's name; raise UsageError otherwise."""
+    return _printable(text, "name for an agent")
+
+
 def _printable(text: str, what: str) -> str:
     if 0 < len(text) <= _LONGEST and text.isprintable() and not text.isspace():
         return text

@@ -48,6 +48,7 @@ class Team(Agent):
     kind: ClassVar = "team"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.mode not in get_args(Mode):
             modes = ", ".join(get_args(Mode))
             raise UsageError(f"a team's mode is one of {modes}, not {_shown(self.mode)}")

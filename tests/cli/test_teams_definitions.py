@@ -78,6 +78,16 @@ def test_a_wrong_definition_is_refused_with_its_file_and_line(
     assert err.count("\n") <= 2
 
 
+@pytest.mark.parametrize("name", ["a\\nb", "a\\u001bb", "a\\tb", " ", "a\\u2028b"])
+def test_a_name_that_would_break_a_line_is_refused_where_it_is_given(clew: Clew, name: str) -> None:
+    path = text(clew, f'kind: team\nmembers:\n  - name: bob\n  - name: "{name}"\n')
+    err = refused(clew, path)
+    assert err.startswith(f"clew: {path}:4: members.1.name: '")
+    assert "is not a name for an agent" in err.splitlines()[0]
+    path = text(clew, f'model: x\nname: "{name}"\n', "solo")
+    assert f"{path}:2: name: '" in clew("run", "-a", str(path), "go", code=2).err
+
+
 def test_a_member_that_nobody_knows_is_told_with_where_it_is_named(clew: Clew) -> None:
     define(clew, "model: x\n", "helper")
     path = text(clew, "kind: team\nmembers:\n  - helpr\n")

@@ -198,6 +198,13 @@ def test_members_that_cannot_be_told_apart_are_refused(members: list[Agent], why
         Team(leading(), members=members)
 
 
+@pytest.mark.parametrize("make", [Agent, lambda name: Team(name=name, members=agents())])
+@pytest.mark.parametrize("name", ["a\nb", "a\x1b[2Jb", "\ud800", ""])
+def test_a_name_that_would_break_a_line_is_refused(make: Callable[..., Agent], name: str) -> None:
+    with pytest.raises(UsageError, match="is not a name for an agent"):
+        make(name=name)
+
+
 @pytest.mark.parametrize(
     ("keys", "why"),
     [
