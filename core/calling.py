@@ -123,7 +123,7 @@ def call_inside(what: Runnable, input: str, how: Invocation, inside: Inside) -> 
     how = replace(
         how, run_id=inside.run_id, answers=Answers(), resume=inside.resumes, decide=decide
     )
-    asked, log = _asked(what, input, how)
+    asked, log = _asked(what, input, how, inside.log)
     chain = _begun_inside(log, inside)
     if chain is None:
         how = replace(how, resume=None)
@@ -178,7 +178,9 @@ def _with_tools(order: Order, chain: Chain | None, servers: Servers) -> Order:
     return replace(order, settled=fitted(order.settled, chain, tools, order.tools_inside))
 
 
-def _asked(what: Runnable, input: str, how: Invocation) -> tuple[Asked, SessionLog]:
+def _asked(
+    what: Runnable, input: str, how: Invocation, around: SessionLog | None = None
+) -> tuple[Asked, SessionLog]:
     user = ids.user_id(how.user_id)
     run = ids.run_id(how.run_id) if how.run_id is not None else new_run_id()
     text = storable(input)
@@ -186,17 +188,18 @@ def _asked(what: Runnable, input: str, how: Invocation) -> tuple[Asked, SessionL
     if how.resume is None and not text.strip() and not files:
         raise UsageError("the prompt is empty", hint="say what to send to the model")
     what.check(text, how)
-    return Asked(run, text, files), _log(how, user)
+    return Asked(run, text, files), _log(how, user, around)
 
 
-def _log(how: Invocation, user: str) -> SessionLog:
+def _log(how: Invocation, user: str, around: SessionLog | None) -> SessionLog:
+    """Return a handle of its own for a run, also for one inside another, whose is `around`."""
     session = ids.session_id(how.session_id) if how.session_id is not None else None
     if session is None:
         session = ids.session_for(how.run_id) if how.run_id is not None else new_id()
     kept = how.store.session(session, user) if how.store is not None else None
     if kept is not None and how.keep:
         return kept
-    return UnkeptLog(session, user, kept)
+    return UnkeptLog(session, user, kept, around if isinstance(around, UnkeptLog) else None)
 
 
 def _going_on(order: Order, chain: Chain, how: Invocation) -> Order | None:

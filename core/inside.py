@@ -12,6 +12,7 @@ from .exchange import Exchange
 from .lines import InnerRecord, Line, Requirement, RunLine, State, ToolRecord
 from .state import clean_patch, compose
 from .stop import Stop
+from .store import SessionLog
 from .tools import RunContext
 
 
@@ -34,15 +35,17 @@ class Outer:
 class Inside:
     """A run that a call of a tool makes.
 
-    `run_id` is its id, `state` the session's as it begins, `ended` are the calls that had ended
-    before. `resumes` is a run that the same call made before and that is to be gone on with,
-    `settled` what was decided about what that one waits for. The tool says what goes before the
-    run's input (`preface`); the run's `line` is here when it has ended, however it did, or why it
-    could not be stored (`unstored`), and the `limit` that ended it, if that is not its own.
+    `run_id` is its id, `log` the session as the run around it has it, `state` the session's as it
+    begins, `ended` are the calls that had ended before. `resumes` is a run that the same call made
+    before and that is to be gone on with, `settled` what was decided about what that one waits for.
+    The tool says what goes before the run's input (`preface`); the run's `line` is here when it has
+    ended, however it did, or why it could not be stored (`unstored`), and the `limit` that ended
+    it, if that is not its own.
     """
 
     outer: Outer
     run_id: str
+    log: SessionLog
     state: State
     ended: Sequence[ToolRecord] = ()
     resumes: str | None = None

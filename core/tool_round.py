@@ -155,6 +155,7 @@ class ToolRound:
         inside = Inside(
             self.outer,
             new_run_id(),
+            self.log,
             state,
             ended=self.ended,
             resumes=self.resumes.get(call),

@@ -2,22 +2,36 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
+from threading import Lock
 from typing import Any
 
 from .clock import now
 from .lines import Line, RunLine, SessionLine
-from .session import Drafter, seal, tip_after
+from .session import Drafter, Tip, fold, seal, tip_after
 from .store import Flight, InFlight, Problem, SessionLog, Waiting
 
 
 class UnkeptLog:
-    """Reads the session behind it, if there is one, and writes nothing; its lines have no seq."""
+    """Reads the session behind it, if there is one, and writes nothing; its lines have no seq.
 
-    def __init__(self, session_id: str, user_id: str, behind: SessionLog | None = None) -> None:
+    `around` is the handle of the run around the one that this is for: what either would have stored
+    counts for the other.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        user_id: str,
+        behind: SessionLog | None = None,
+        around: "UnkeptLog | None" = None,
+    ) -> None:
         self.session_id = session_id
         self.user_id = user_id
         self.location = behind.location if behind else "memory"
         self._behind = behind
+        self._unstored: list[Line] = around._unstored if around else []
+        self._append: Lock = around._append if around else Lock()
 
     @property
     def problems(self) -> list[Problem]:
@@ -46,13 +60,26 @@ class UnkeptLog:
 
     def append(self, draft: Drafter) -> Line | None:
         """Return the line as it would have been stored, without a seq."""
-        tip = tip_after(self.last())
-        made = draft(tip)
-        if made is None:
-            return None
-        line = seal(made, tip, session_id=self.session_id, user_id=self.user_id, created_at=now())
-        line["seq"] = None
+        who = {"session_id": self.session_id, "user_id": self.user_id}
+        with self._append:
+            tip = self._tip()
+            made = draft(tip)
+            if made is None:
+                return None
+            line = seal(made, tip, **who, created_at=now())
+            line["seq"] = None
+            self._unstored.append(line)
         return line
+
+    def _tip(self) -> Tip:
+        """Return where the session behind stands, with what all that was not stored has used.
+
+        The state is as it is there: a run has what those inside it changed in its own line.
+        """
+        tip = tip_after(self.last())
+        for line in self._unstored:
+            tip = replace(tip, metrics=fold(tip, line).metrics)
+        return tip
 
     def turn(self, run_id: str, waiting: Waiting) -> AbstractContextManager[object]:
         """Take no turn: nobody else sees this run."""

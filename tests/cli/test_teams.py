@@ -289,3 +289,18 @@ def test_of_a_task_that_is_not_one_the_leader_is_told(
     assert why in told(line)[0]
     assert len(runs(clew)) == 1
     assert clean(clew)
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["new", "old"])
+def test_a_team_of_which_nothing_is_kept_counts_its_members_for_the_session_too(
+    clew: Clew, before: bool
+) -> None:
+    inner = inline(clew, member(clew, "ann"), name="inner", asked="do inner")
+    path = team(clew, inner, member(clew, "bob"))
+    if before:
+        clew("run", "-q", "--team", path, "-s", "s", "go")
+    asked = ("run", "-q", "--team", path, "-s", "s", "--json", "go")
+    unkept = clew(*asked, "--no-store").json["session_metrics"]
+    kept = clew(*asked).json["session_metrics"]
+    assert {**unkept, "duration": 0} == {**kept, "duration": 0}
+    assert unkept["requests"] == (12 if before else 6)
