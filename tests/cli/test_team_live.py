@@ -226,7 +226,7 @@ def test_the_events_of_a_team_that_is_stopped_end_with_the_teams(clew: Clew) -> 
     process = clew.start("run", "-o", "stream-json", "--team", team, "go")
     assert process.stdout
     found = [json.loads(process.stdout.readline())]
-    while found[-1]["event"] != "ToolCallStarted":
+    while not {"RunCompleted", "ToolCallStarted"} <= {event["event"] for event in found}:
         found.append(json.loads(process.stdout.readline()))
     process.send_signal(signal.SIGINT)
     out, _ = process.communicate()
