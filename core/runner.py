@@ -56,8 +56,6 @@ def perform(
     offered = by_name(order.tools)
     intent = intent_line(order, planned, log)
     flight = _begin(order, log, intent, shield)
-    if order.process is not None:
-        flight.note({"process": order.process})
     outer = _outer(order, log, flight, listener)
     state = RunState(planned.tip, order.change)
     again = order.to_go_on_with
