@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Discriminator, Field, Tag, TypeAdapter, WithJsonSchema
 
-from .definition_parts import CONFIG, Count
+from .definition_parts import CONFIG, Count, Text
 from .limit_definitions import BudgetDefinition, LimitsDefinition
 from .team_words import Mode
 from .tool_specs import ToolDefinition, near, near_key
@@ -15,13 +15,12 @@ def _either(kind: type) -> Callable[[Any], str]:
     return lambda value: "other" if isinstance(value, kind) else "text"
 
 
-_Text = Annotated[str, Field(min_length=1)]
 _ToolEntry = Annotated[
-    Annotated[_Text, Tag("text")] | Annotated[ToolDefinition, Tag("other")],
+    Annotated[Text, Tag("text")] | Annotated[ToolDefinition, Tag("other")],
     Discriminator(_either(dict)),
 ]
 _Schema = Annotated[
-    Annotated[_Text, Tag("text")] | Annotated[dict[str, Any], Tag("other")],
+    Annotated[Text, Tag("text")] | Annotated[dict[str, Any], Tag("other")],
     Discriminator(_either(dict)),
 ]
 _Texts = Annotated[
@@ -45,9 +44,9 @@ class AgentDefinition(BaseModel):
     description: str = ""
     """What it is for. For people, and for the leader of a team that it is in; its own model is not
     told."""
-    model: _Text | None = None
+    model: Text | None = None
     """Any litellm model name, local/NAME, gguf:PATH or replay:FILE."""
-    fallback_models: list[_Text] = []
+    fallback_models: list[Text] = []
     """Models to ask, one after the other, when the first is down or out of capacity."""
     system: str | None = None
     """The beginning of the system message. {key} stands for a param, or a key of the state."""
@@ -84,7 +83,7 @@ class AgentDefinition(BaseModel):
     """Whether a summary of the session is made when enough was said that is in none."""
     add_session_summary_to_context: bool | None = None
     """Whether the summary is sent; otherwise it is where turns are left out of the history."""
-    summary_model: _Text | None = None
+    summary_model: Text | None = None
     """The model that makes summaries and names; otherwise the one that answers."""
     summary_tokens: Count | None = None
     """A summary is made of so many tokens or more; otherwise 4000, fewer in a small window."""
@@ -113,7 +112,7 @@ def _kind(value: Any) -> str:
 
 
 _Member = Annotated[
-    Annotated[_Text, Tag("text")]
+    Annotated[Text, Tag("text")]
     | Annotated[AgentDefinition, Tag("agent")]
     | Annotated["TeamDefinition", Tag("team")],
     Discriminator(_kind),

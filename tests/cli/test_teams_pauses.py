@@ -27,6 +27,12 @@ def sending(clew: Clew, name: str, *to: str, **keys: Any) -> Json:
     return member(clew, name, calls, tools=[tool(clew, **(keys or ASK))])
 
 
+def sending_in_turn(clew: Clew, name: str, *to: str) -> Json:
+    """Define a member that asks for one call after the other, each when it has the last result."""
+    turns = [[call(str(number), "send", to=each)] for number, each in enumerate(to, 1)]
+    return member(clew, name, *turns, tools=[tool(clew, **ASK)])
+
+
 def waiting(clew: Clew, *members: Json, **keys: Any) -> Json:
     """Run a team that has to pause, and return its line."""
     path = team(clew, *members, **keys)
@@ -147,14 +153,7 @@ def test_a_member_that_waits_for_two_calls_is_settled_partly(clew: Clew) -> None
 
 
 def test_yes_settles_everything_that_is_left_and_what_comes_then(clew: Clew) -> None:
-    bob = member(
-        clew,
-        "bob",
-        [call("1", "send", to="x")],
-        [call("2", "send", to="y")],
-        tools=[tool(clew, **ASK)],
-    )
-    waiting(clew, sending(clew, "ann"), bob)
+    waiting(clew, sending(clew, "ann"), sending_in_turn(clew, "bob", "x", "y"))
     line = clew(*SETTLE, "--resume", "-y", "--json").json
     assert line["status"] == "COMPLETED"
     assert sorted(each["to"] for each in sent(clew)) == ["ann", "x", "y"]
@@ -162,14 +161,7 @@ def test_yes_settles_everything_that_is_left_and_what_comes_then(clew: Clew) -> 
 
 
 def test_a_member_that_comes_to_wait_again_has_the_team_paused_again(clew: Clew) -> None:
-    bob = member(
-        clew,
-        "bob",
-        [call("1", "send", to="x")],
-        [call("2", "send", to="y")],
-        tools=[tool(clew, **ASK)],
-    )
-    waiting(clew, bob)
+    waiting(clew, sending_in_turn(clew, "bob", "x", "y"))
     again = clew(*SETTLE, "--confirm", "--json", code=6).json
     [one] = [each for each in again["requirements"] if each["decision"] is None]
     assert one["tool_args"] == {"to": "y"}
