@@ -194,7 +194,8 @@ def inside_first(lines: Sequence[RunLine]) -> list[RunLine]:
     for line in lines:
         if line["parent_run_id"] not in known:
             put(line)
-    return ordered
+    # Of records that somebody altered, runs may each be in the other: none is left out.
+    return [*ordered, *(line for line in lines if line not in ordered)]
 
 
 def with_all_inside(line: RunLine, stored: Iterable[RunLine]) -> RunLine:

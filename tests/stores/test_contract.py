@@ -435,6 +435,17 @@ def test_a_run_under_way_is_told_from_one_found_dead(place: Place) -> None:
     living.landed()
 
 
+def test_dead_runs_that_are_said_to_be_in_each_other_are_recovered_all_the_same(
+    log: SessionLog,
+) -> None:
+    for run_id, around in (("r1", "r2"), ("r2", "r1")):
+        line = intent(log, run_id)
+        line["parent_run_id"] = line["root_run_id"] = around
+        die(log.begin(line))
+    assert sorted(run["run_id"] for run in log.recover()) == ["r1", "r2"]
+    assert log.in_flight() == []
+
+
 def test_a_run_under_way_is_not_recovered(place: Place) -> None:
     log = place.store.session("s", "default")
     flight = log.begin(intent(log, "r1"))
