@@ -16,6 +16,7 @@ from typing import Literal
 from clew.core.clock import stamp
 from clew.core.errors import ClewError, StoreError
 
+from . import native_lock
 from .attached import FOLDER as ATTACHMENTS
 from .attached import harm
 from .files import close, make_folder, open_private, storing, sync_folder, write_all
@@ -161,10 +162,8 @@ def _draft(root: str) -> Iterator[tuple[str, int]]:
 
 
 def _locks(check: str, root: str) -> Finding:
-    from filelock import lock_descriptor
-
     with _draft(root) as (path, fd):
-        if not lock_descriptor(fd, blocking=False):
+        if not native_lock.lock(fd):
             raise StoreError(f"a file of one's own cannot be locked in {root}")
         if _another_process_locks(path):
             raise StoreError(
@@ -175,13 +174,11 @@ def _locks(check: str, root: str) -> Finding:
 
 
 def _another_process_locks(path: str) -> bool:
-    from filelock import lock_descriptor
-
     child = os.fork()
     if child == 0:
         code = 2
         with suppress(BaseException):
-            code = int(lock_descriptor(open_private(path, os.O_RDWR), blocking=False))
+            code = int(native_lock.lock(open_private(path, os.O_RDWR)))
         os._exit(code)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 1
 

@@ -22,6 +22,7 @@ from clew.core.session import Tip, seal
 from clew.core.shapes import fitting
 from clew.core.store import InFlight
 
+from . import native_lock
 from .files import (
     close,
     make_folder,
@@ -110,15 +111,13 @@ def begin_job(stem: str, intent: SessionLine, after: int) -> FlightFile:
 
 
 def _begin(path: str, intent: Line, after: int) -> FlightFile:
-    from filelock import lock_descriptor
-
     folder = os.path.dirname(path)
     make_folder(folder)
     draft = f"{path}.{secrets.token_hex(8)}.new"
     with storing("write", path):
         fd = open_private(draft, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL)
         try:
-            lock_descriptor(fd)
+            native_lock.lock(fd)
             write_all(fd, _encode({"intent": intent, "after": after}))
             os.fsync(fd)
             os.replace(draft, path)
@@ -165,8 +164,6 @@ def listed(stem: str) -> list[str]:
 def dead_records(paths: Iterable[str], suffix: str = _SUFFIX) -> Iterator[tuple[str, int]]:
     """Yield path and descriptor of each of these records whose name ends so and whose owner is
     dead, locked for the caller."""
-    from filelock import lock_descriptor
-
     for path in (path for path in paths if path.endswith(suffix)):
         with storing("recover", path):
             try:
@@ -175,7 +172,7 @@ def dead_records(paths: Iterable[str], suffix: str = _SUFFIX) -> Iterator[tuple[
                 continue
         try:
             with storing("recover", path):
-                mine = lock_descriptor(fd, blocking=False) and is_still(fd, path)
+                mine = native_lock.lock(fd) and is_still(fd, path)
             if mine:
                 yield path, fd
         finally:

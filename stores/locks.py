@@ -17,6 +17,7 @@ from clew.core.clock import now
 from clew.core.errors import BusyError
 from clew.core.store import Holder, Waiting
 
+from . import native_lock
 from .files import close, open_private, parse_small, storing, write_all
 
 _EAGER_SECONDS = 0.2
@@ -63,12 +64,10 @@ def _acquire(path: str, what: str, waiting: Waiting) -> int:
 
 
 def _try(path: str) -> int | None:
-    from filelock import lock_descriptor
-
     with storing("lock", path):
         fd = open_private(path, os.O_RDWR | os.O_CREAT)
         try:
-            if lock_descriptor(fd, blocking=False) and is_still(fd, path):
+            if native_lock.lock(fd) and is_still(fd, path):
                 return fd
         except BaseException:
             close(fd)

@@ -122,8 +122,8 @@ def test_the_file_system_is_that_of_the_nearest_mount(path: str, kind: str) -> N
 
 LYING = """
 import sys
-import filelock
-filelock.lock_descriptor = lambda fd, **options: True
+from clew.stores import native_lock
+native_lock.lock = lambda fd: True
 from clew.cli.main import main
 sys.exit(main(["doctor"]))
 """

@@ -83,6 +83,10 @@ def test_a_replayed_run_loads_no_model_library(clew: Clew, model: str, option: s
     assert loaded(clew, "run", "-m", model, option, "hi") & MODEL == set()
 
 
+def test_a_stored_run_loads_no_more_of_filelock_than_the_lock(clew: Clew, model: str) -> None:
+    assert loaded(clew, "run", "-m", model, "hi") & {"filelock", "asyncio", "sqlite3"} == set()
+
+
 def test_a_run_into_a_pipe_loads_nothing_that_draws_on_a_terminal(clew: Clew, model: str) -> None:
     assert "clew.cli.status" not in loaded(clew, "run", "-m", model, "hi")
 

@@ -858,7 +858,7 @@ def test_a_record_that_cannot_be_locked_is_told(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     session.log.begin(intent(session.log, "new")).stranded()
-    monkeypatch.setattr("filelock.lock_descriptor", failing)
+    monkeypatch.setattr("clew.stores.native_lock.lock", failing)
     with pytest.raises(StoreError, match=r"cannot recover .*Input/output"):
         session.log.recover()
 

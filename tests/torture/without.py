@@ -14,7 +14,7 @@ GUARDS = {
     # a torn end is moved aside before the next write
     "heal": "import os, clew.stores.append as a; a.heal = lambda fd, *_: os.fstat(fd).st_size",
     # one at a time
-    "lock": "import filelock; filelock.lock_descriptor = lambda fd, blocking=True: True",
+    "lock": "import clew.stores.native_lock as n; n.lock = lambda fd: True",
     # a line that could not be written whole is taken back
     "roll-back": "import os; os.ftruncate = lambda fd, size: None",
     # what is already stored is not stored again when a run is recovered
