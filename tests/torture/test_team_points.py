@@ -14,7 +14,7 @@ from tests.torture.strace import KILL, LAST, Point, faulty, require_strace
 from tests.torture.world import World, judged, points_of
 
 CHANGES = ("write", "rename", "unlink")
-SAMPLE = 6
+SAMPLE = 12
 """All points would take several minutes: one of so many, and each that changes something."""
 
 
