@@ -60,6 +60,12 @@ class Person:
         eventually(lambda: text.encode() in self._look())
         return self._look().decode("utf-8", "replace")
 
+    def draws(self, what: str) -> str:
+        """Wait until a status says that this goes on for a second, or more; return all so far."""
+        line = re.compile(re.escape(what.encode()) + rb" [1-9]\d* s")
+        eventually(lambda: line.search(self._look()))
+        return self._look().decode("utf-8", "replace")
+
     def end(self) -> tuple[int, str]:
         """Wait for the end; return the exit code, and what else was shown."""
         eventually(lambda: self._look() is not None and self.process.poll() is not None)

@@ -56,14 +56,14 @@ def left(person: Person) -> list[str]:
 
 def test_a_tool_that_runs_is_shown_with_its_arguments_and_its_time(clew: Clew, sits: Sits) -> None:
     person = sits(*waiting(clew, n=1))
-    assert re.search(r't\(\{"n": 1\}\) \d+ s', person.shows('t({"n": 1}) 1 s'))
+    person.draws('t({"n": 1})')
     let_go(clew)
     person.end()
 
 
 def test_a_tool_that_ended_leaves_one_line_and_nothing_else_is_left(clew: Clew, sits: Sits) -> None:
     person = sits(*waiting(clew, n=1))
-    person.shows('t({"n": 1}) 0 s')
+    person.draws('t({"n": 1})')
     let_go(clew)
     tool, answer = left(person)
     assert re.fullmatch(r'clew: t\(\{"n": 1\}\) is done \(\d+\.\d s\): found', tool)
@@ -72,7 +72,7 @@ def test_a_tool_that_ended_leaves_one_line_and_nothing_else_is_left(clew: Clew, 
 
 def test_words_before_a_tool_call_stay_as_they_were(clew: Clew, sits: Sits) -> None:
     person = sits(*waiting(clew, words="Let me look."))
-    person.shows("t({}) 0 s")
+    person.draws("t({})")
     let_go(clew)
     assert left(person)[0] == "Let me look."
 
@@ -83,7 +83,7 @@ def test_tools_that_run_at_once_are_named_and_each_one_ends_in_its_line(
     model = calling(clew, [call("t", "c1"), call("u", "c2")])
     tools = ("-t", script(WAITING), "-t", script(WAITING, name="u"))
     person = sits("-m", model, *tools, "go")
-    person.shows("t, u 0 s")
+    person.draws("t, u")
     let_go(clew)
     lines = left(person)
     assert sorted(line[:14] for line in lines[:2]) == ["clew: t({}) is", "clew: u({}) is"]
@@ -91,7 +91,7 @@ def test_tools_that_run_at_once_are_named_and_each_one_ends_in_its_line(
 
 def test_a_terminal_that_is_narrow_gets_a_status_that_fits(clew: Clew, sits: Sits) -> None:
     person = sits(*waiting(clew, path="それは長い" * 20), columns=40)
-    shown = person.shows("… 1 s")
+    shown = person.draws("…")
     let_go(clew)
     person.end()
     found = re.findall(r"\x1b\[2m(.*?)\x1b\[0m", shown)
@@ -112,7 +112,7 @@ def test_a_model_that_says_nothing_yet_is_shown_with_its_time(
     provider.default = late
     person = sits("-m", "openai/test-model", "go")
     provider.wait_for_requests(1)
-    person.shows("openai/test-model 1 s")
+    person.draws("openai/test-model")
     gate.set()
     assert left(person) == ["hello there"]
 
@@ -131,7 +131,7 @@ def test_the_naming_of_a_session_is_shown_with_its_time(
     provider.default = late
     (clew.cwd / "a.yaml").write_text("{autogenerate_session_name: true}")
     person = sits("-a", "./a.yaml", "-m", "openai/test-model", "go")
-    person.shows("naming the session 1 s")
+    person.draws("naming the session")
     gate.set()
     assert left(person) == ["hello there"]
 
@@ -141,7 +141,7 @@ def test_what_is_fetched_before_the_run_is_shown_and_leaves_nothing(clew: Clew, 
     with Pages() as pages:
         url = pages.answer("/late.txt", lambda handler: _late(handler, fetched))
         person = sits("-m", clew.recording(("go", "done")), "--dry-run", "-f", url, "go")
-        person.shows("attachments 1 s")
+        person.draws("attachments")
         fetched.set()
         assert left(person)[0] == "{"
 
@@ -180,7 +180,7 @@ def test_a_question_is_not_drawn_over_while_somebody_thinks(clew: Clew, sits: Si
     time.sleep(PATIENCE)
     assert person.shows(question) == asked
     person.types("y\n")
-    person.shows("t({}) 0 s")
+    person.draws("t({})")
     let_go(clew)
     assert f"{question}y" in left(person)
 
@@ -197,7 +197,7 @@ def test_a_stop_at_a_question_is_told_on_a_line_of_its_own(clew: Clew, sits: Sit
 
 def test_a_stop_leaves_no_status_behind(clew: Clew, sits: Sits) -> None:
     person = sits(*waiting(clew))
-    person.shows("t({}) 0 s")
+    person.draws("t({})")
     person.types(b"\x03")
     _, shown = person.end()
     lines = screen(shown.replace("^C", ""))
