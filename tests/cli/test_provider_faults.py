@@ -58,7 +58,7 @@ def answer(body: Json) -> Answer:
 
 def call(model: str, flag: str) -> list[str]:
     where = ["-m", f"openai/{model}", "-s", session(model, flag)]
-    seconds = 1 if model == "hang" else 20
+    seconds = 1 if model == "hang" else 100
     return ["run", *where, flag, "--retries=0", f"--timeout={seconds}", "go"]
 
 
@@ -76,7 +76,7 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sweep]:
             cwd=clew.cwd,
             stdin=subprocess.DEVNULL,
             capture_output=True,
-            timeout=110,
+            timeout=280,
             check=True,
         )
     ends = [tuple(json.loads(line)) for line in done.stdout.splitlines()]

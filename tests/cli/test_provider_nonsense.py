@@ -180,7 +180,7 @@ def calls(flag: str, model: str) -> list[list[str]]:
         where = ["-s", session(name, flag)]
         limits = [
             f"--retries={ATTEMPTS.get(name, 1) - 1}",
-            f"--timeout={2 if name == 'stall' else 60}",
+            f"--timeout={10 if name == 'stall' else 100}",
         ]
         found.append(
             ["run", "-v", "--no-stdin", *where, "-m", f"openai/{name}", flag, *limits, "go"]

@@ -11,10 +11,10 @@ from tests.provider import Provider
 def test_an_answer_that_drips_for_ever_is_stopped_and_kept(
     clew: Clew, provider: Provider, flag: str
 ) -> None:
-    provider.answer("a word or two", fault="drip", delay=0.05)
-    asked = ("run", "-s", "s", "-m", "openai/test-model", flag, "--timeout", "3", "hi")
+    provider.answer("a word or two", fault="drip", delay=0.1)
+    asked = ("run", "-s", "s", "-m", "openai/test-model", flag, "--timeout", "15", "hi")
     result = clew(*asked, code=5)
-    assert "the time limit of 3 s was reached" in result.err
+    assert "the time limit of 15 s was reached" in result.err
     (run,) = clew.stored("s")
     assert (run["status"], run["exit_code"], run["error"]["kind"]) == ("ERROR", 5, "limit")
     assert bool(run["content"]) is (flag == "--stream")
