@@ -45,10 +45,12 @@ class Scripted:
 class Silent(Scripted):
     """One that says nothing until somebody lets it."""
 
+    begun: threading.Event = field(default_factory=threading.Event)
     gate: threading.Event = field(default_factory=threading.Event)
 
     def ask(self, request: ModelRequest, on_text: Say) -> ModelReply:
-        self.gate.wait(60)
+        self.begun.set()
+        self.gate.wait(100)
         return super().ask(request, on_text)
 
 
@@ -98,9 +100,18 @@ def test_an_answer_that_broke_off_is_counted_by_estimate() -> None:
     assert metrics["cost"] == metrics["total_tokens"]
 
 
+def out_of_time(model: Silent) -> RunOutput:
+    """Run until the time is up: with more of it, where the model was not asked by then."""
+    for seconds in (0.5, 5.0, 50.0):
+        run = watch(model, seconds=seconds).run
+        if model.begun.is_set():
+            return run
+    pytest.fail("the model was never asked")
+
+
 def test_a_request_that_was_given_up_before_anything_came_is_counted_by_estimate() -> None:
     model = Silent([([], None)], Price(1.0, 1.0))
-    run = watch(model, seconds=0.5).run
+    run = out_of_time(model)
     model.gate.set()
     assert (run.exit_code, run.metrics["estimated"], run.metrics["output_tokens"]) == (5, True, 0)
     assert run.metrics["cost"] == run.metrics["input_tokens"] > 0

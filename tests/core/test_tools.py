@@ -48,6 +48,15 @@ def told(tmp_path: Path, function: Callable[..., Any], **arguments: Any) -> tupl
     return text, line["tools"][0]["tool_call_error"]
 
 
+def out_of_time(tmp_path: Path, tool: Callable[..., None], begun: Event) -> Any:
+    """Run until the time is up: with more of it, where the tool has not begun by then."""
+    for seconds in (0.5, 5.0, 50.0):
+        line = run(tmp_path, [tool], [call("tool")], limits=Limits(seconds=seconds))
+        if begun.is_set():
+            return line
+    pytest.fail("the tool never began")
+
+
 class Unit(Enum):
     CELSIUS = "celsius"
     KELVIN = "kelvin"
@@ -379,25 +388,27 @@ def test_a_change_of_the_state_is_kept_when_the_run_fails(tmp_path: Path) -> Non
 
 
 def test_a_function_is_not_waited_for_when_the_runs_time_is_up(tmp_path: Path) -> None:
-    never = Event()
+    begun, never = Event(), Event()
 
     def tool() -> None:
+        begun.set()
         never.wait(600)
 
-    line = run(tmp_path, [tool], [call("tool")], limits=Limits(seconds=0.5))
+    line = out_of_time(tmp_path, tool, begun)
     never.set()
     assert (line["exit_code"], line["error"]["kind"]) == (5, "limit")
     assert results(line)[0].startswith("it took longer than ")
 
 
 def test_what_a_function_does_to_the_state_past_its_time_is_not_taken_over(tmp_path: Path) -> None:
-    never = Event()
+    begun, never = Event(), Event()
 
     def tool(run_context: RunContext) -> None:
         run_context.session_state["half"] = True
+        begun.set()
         never.wait(600)
 
-    line = run(tmp_path, [tool], [call("tool")], limits=Limits(seconds=0.5))
+    line = out_of_time(tmp_path, tool, begun)
     never.set()
     assert results(line)[0].startswith("it took longer than ")
     assert line["session_state"] == {}
@@ -437,14 +448,15 @@ def lambda_of(value: Any) -> Callable[[], Any]:
 def test_a_function_that_outlives_its_run_still_prints_to_stderr(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    go, done = Event(), Event()
+    begun, go, done = Event(), Event(), Event()
 
     def tool() -> None:
+        begun.set()
         go.wait(600)
         print("late")
         done.set()
 
-    run(tmp_path, [tool], [call("tool")], limits=Limits(seconds=0.5))
+    out_of_time(tmp_path, tool, begun)
     go.set()
     assert done.wait(100)
     shown = capsys.readouterr()
@@ -511,18 +523,28 @@ def test_a_function_that_runs_on_while_another_ends_prints_to_stderr(
     assert (shown.out, shown.err) == ("", "from the tool\n")
 
 
+def decided_late(model: str, tool: PythonTool) -> Any:
+    """Run with a tool that needs a yes, which comes when the run's time is up."""
+    asked = Event()
+    for seconds in (0.5, 5.0, 50.0):  # more where the time was up before anybody was asked
+
+        def decide(_requirement: Any, _spec: ToolSpec, late: float = seconds) -> Settlement:
+            asked.set()
+            Event().wait(late + 0.1)
+            return Settlement("confirmed")
+
+        agent = Agent(model=model, tools=[tool], limits=Limits(seconds=seconds))
+        run = agent.invoke("go", Invocation(store=MemoryStore(), decide=decide))
+        if asked.is_set():
+            return run.line
+    pytest.fail("nobody was asked")
+
+
 def test_a_tool_is_not_called_when_the_runs_time_was_up_before(tmp_path: Path) -> None:
     called: list[str] = []
     tool = PythonTool(lambda: called.append("x"), ToolSpec("tool", requires_confirmation=True))
-
-    def decide_late(_requirement: Any, _spec: ToolSpec) -> Settlement:
-        Event().wait(2.5)
-        return Settlement("confirmed")
-
-    model = record(tmp_path / "calls.jsonl", [call("tool")])
-    agent = Agent(model=model, tools=[tool], limits=Limits(seconds=2))
-    line = agent.invoke("go", Invocation(store=MemoryStore(), decide=decide_late)).line
-    assert results(dict(line)) == ["the run's time was up before this tool was called"]
+    line = decided_late(record(tmp_path / "calls.jsonl", [call("tool")]), tool)
+    assert results(line) == ["the run's time was up before this tool was called"]
     assert (called, line["exit_code"]) == ([], 5)
 
 
