@@ -152,18 +152,26 @@ def test_time_is_counted_over_all_runs(clew: Clew) -> None:
 @pytest.mark.parametrize(
     ("own", "budget", "told"),
     [
-        ("1h", 1, "the session's budget of 1 s was reached\n  hint: the agent's `budget` sets it"),
-        ("1", "1h", "the time limit of 1 s was reached\n  hint: --timeout sets it"),
+        (
+            "1h",
+            "N",
+            "the session's budget of N s was reached\n  hint: the agent's `budget` sets it",
+        ),
+        ("N", "1h", "the time limit of N s was reached\n  hint: --timeout sets it"),
     ],
 )
 def test_a_run_has_its_own_time_or_what_is_left_of_the_session_s(
-    clew: Clew, own: str, budget: Any, told: str
+    clew: Clew, own: str, budget: str, told: str
 ) -> None:
-    tooled(clew, "exec sleep 600", timeout=budget)
-    result = clew("run", "-s", "s", "-a", "./a.yaml", "--timeout", own, "go", code=5)
-    assert told in result.err
-    (line,) = clew.stored("s")
-    assert (line["status"], line["tools"][0]["tool_call_error"]) == ("ERROR", True)
+    def line(session: str, seconds: str) -> Any:
+        tooled(clew, "exec sleep 600", timeout=budget.replace("N", seconds))
+        asked = ("run", "-s", session, "-a", "./a.yaml", "--timeout", own.replace("N", seconds))
+        assert told.replace("N", seconds) in clew(*asked, "go", code=5).err
+        return clew.stored(session)[0]
+
+    times = (("s", "1"), ("t", "10"), ("u", "60"))  # more where no tool was called by then
+    found = next(found for found in (line(*time) for time in times) if found["tools"])
+    assert (found["status"], found["tools"][0]["tool_call_error"]) == ("ERROR", True)
 
 
 def test_a_session_that_has_used_its_budget_gets_no_summary(clew: Clew) -> None:

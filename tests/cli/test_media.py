@@ -350,14 +350,14 @@ def test_a_fetch_can_be_stopped(files: Clew, model: str, pages: Pages) -> None:
 
     def hang(_: object) -> None:
         asked_for.set()
-        over.wait(60)
+        over.wait(200)
 
     url = pages.answer("/dot.png", hang)
     process = files.start("run", "-m", model, "-s", "s", "-f", url, "one")
     try:
         assert asked_for.wait(100)
         process.send_signal(signal.SIGINT)
-        process.communicate(timeout=20)
+        process.communicate(timeout=50)
     finally:
         over.set()
     assert process.returncode == -signal.SIGINT

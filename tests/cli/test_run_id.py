@@ -182,7 +182,7 @@ def test_while_it_runs_the_same_call_waits_and_gets_the_same_line(
     assert second.stderr is not None
     assert b"waiting: " in second.stderr.readline()
     gate.set()
-    assert first.communicate(timeout=200)[0] == second.communicate(timeout=30)[0] != b""
+    assert first.communicate(timeout=200)[0] == second.communicate(timeout=200)[0] != b""
     assert len(provider.requests) == 1
     assert "r" in busy.json["error"]["message"]
 

@@ -1,5 +1,6 @@
 """Limits of a team that its members reach: all of it ends then, and all of it can go on."""
 
+import re
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,11 @@ from tests.paused import call, tool
 from tests.provider import Answer, Provider
 from tests.taskteams import create, execute
 from tests.teams import Cast, Json, defined, inline, member, run_of, runs, team, told
+from tests.timed import out_of_time
 from tests.torture.checker import check
 
 SLOW = 'echo x >> called; [ -n "$QUICK" ] || sleep 1000; echo ok'
-LARGE = "until [ -e called ]; do sleep 0.05; done; head -c 8000 /dev/zero | tr '\\0' x"
-TIME = "the time limit of 4 s was reached"
+LARGE = "until [ -e called ] && {also}; do sleep 0.05; done; head -c 8000 /dev/zero | tr '\\0' x"
 TOKENS = "the limit of 1000 tokens was reached"
 
 
@@ -25,9 +26,12 @@ def slow(clew: Clew, name: str, asked: str | None = None) -> Json:
     return member(clew, name, [call("1", "slow", to=name)], asked=asked, tools=tools)
 
 
-def large(clew: Clew, name: str, asked: str | None = None) -> Json:
-    """Define a member whose tool says more than 1000 tokens, as soon as a slow one runs."""
-    tools = [tool(clew, "large", LARGE)]
+def large(clew: Clew, name: str, asked: str | None = None, also: str = "true") -> Json:
+    """Define a member whose tool says more than 1000 tokens, as soon as a slow one runs.
+
+    `also` is a command that has to succeed before.
+    """
+    tools = [tool(clew, "large", LARGE.format(also=also))]
     return member(clew, name, [call("1", "large", to=name)], asked=asked, tools=tools)
 
 
@@ -62,10 +66,12 @@ def tasks(clew: Clew) -> str:
 def test_members_at_work_when_the_teams_time_is_up_are_gone_on_with(
     clew: Clew, made: Callable[[Clew], str]
 ) -> None:
-    asked = ("run", "-q", "--team", made(clew), "-s", "s", "--timeout", "4", "--json", "go")
-    ended = clew(*asked, code=5).json
+    called = clew.cwd / "called"
+    asked = ("run", "-q", "--team", made(clew), "-s", "s", "--json", "go")
+    ended = out_of_time(clew, lambda _: called.exists(), *asked).json
     before = runs(clew)
-    assert {each["error"]["message"] for each in before} == {TIME}
+    [message] = {each["error"]["message"] for each in before}
+    assert re.fullmatch(r"the time limit of \d+ s was reached", message)
     assert ended["tools"][-1]["unended"] is True
     assert "is done" in told(goes_on(clew))[-1]
     again = runs(clew)[len(before) :]
@@ -75,7 +81,8 @@ def test_members_at_work_when_the_teams_time_is_up_are_gone_on_with(
 
 
 def test_a_limit_that_one_member_reaches_ends_the_others_at_work_and_all_go_on(clew: Clew) -> None:
-    members = [slow(clew, "ann"), large(clew, "bob"), member(clew, "cat")]
+    cat_is_done = f"grep -q '\"cat is done\"' {clew.session_file('s')}"
+    members = [slow(clew, "ann"), large(clew, "bob", also=cat_is_done), member(clew, "cat")]
     path = team(clew, *members)
     clew("run", "-q", "--team", path, "-s", "s", "--max-total-tokens", "1000", "go", code=5)
     for name in ("ann", "bob", "team"):

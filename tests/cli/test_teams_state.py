@@ -8,6 +8,7 @@ import pytest
 from tests.conftest import Clew
 from tests.paused import call, tool
 from tests.teams import Json, delegate, inline, member, names, run_of, runs, team, told
+from tests.timed import out_of_time
 from tests.torture.checker import check
 
 
@@ -244,8 +245,10 @@ def test_most_turns_are_the_leaders(clew: Clew) -> None:
 
 
 def test_time_that_is_up_ends_members_and_team_and_all_is_on_record(clew: Clew) -> None:
-    ann = commanding(clew, "ann", "sleep 300")
-    line = go(clew, team(clew, ann), "--timeout", "2", code=5)
+    path = team(clew, commanding(clew, "ann", "echo x > called; sleep 300"))
+    called = clew.cwd / "called"
+    asked = ("run", "-q", "--team", path, "-s", "s", "--json", "go")
+    line = out_of_time(clew, lambda _: called.exists(), *asked, least=2).json
     assert (line["status"], line["error"]["kind"]) == ("ERROR", "limit")
     assert run_of(clew, "ann")["status"] == "ERROR"
     assert clean(clew)

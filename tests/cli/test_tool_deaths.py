@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import Clew, eventually
+from tests.conftest import Clew, Result, eventually
+from tests.timed import out_of_time
 from tests.toolcalls import (
     Json,
     alive,
@@ -286,8 +287,12 @@ def test_a_command_may_run_in_a_session_of_its_own_and_read_the_one_it_serves(cl
 @needs_proc
 def test_the_end_of_the_runs_time_ends_its_tools_and_keeps_the_work(clew: Clew) -> None:
     model = calling(clew, *TURNS)
-    run = ("run", "-q", "-m", model, "-s", "s", "-t", QUICK, "-t", SLOW, "--timeout", "2", "--json")
-    line = clew(*run, "go", code=5).json
+    run = ("run", "-q", "-m", model, "-s", "s", "-t", QUICK, "-t", SLOW, "--json", "go")
+
+    def all_but_one_are_done(ended: Result) -> bool:
+        return results(ended.json)[3:] == ["quick"] and (clew.cwd / "called").exists()
+
+    line = out_of_time(clew, all_but_one_are_done, *run, least=2).json
     assert (line["status"], line["error"]["kind"]) == ("ERROR", "limit")
     told = results(line)
     assert told[0] == told[1] == told[3] == "quick"
