@@ -18,9 +18,13 @@ from tests.provider import Provider
 
 CLEW = Path(sys.executable).with_name("clew")
 MODELS = os.environ.get("CLEW_TEST_MODELS", "")
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    # A shell starts what it puts into the background so, and clew would ignore Ctrl-C, too.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+for signum, usual in (
+    (signal.SIGINT, signal.default_int_handler),
+    (signal.SIGHUP, signal.SIG_DFL),
+):
+    # A shell starts what it puts into the background so, or `nohup`, and clew would ignore it too.
+    if signal.getsignal(signum) is signal.SIG_IGN:
+        signal.signal(signum, usual)
 
 
 @dataclass(frozen=True)

@@ -32,15 +32,25 @@ def worked(tmp_path_factory: pytest.TempPathFactory) -> Clew:
 
 @pytest.fixture
 def under_way(clew: Clew) -> Iterator["subprocess.Popen[bytes]"]:
-    """A run `all` of a team in session `s`, whose member `slow` uses a tool that never ends."""
+    """A run `all` of a team in session `s`: `quick` is done, `slow` uses a tool that never ends."""
     slow = member(clew, "slow", [call("c1", "wait", to="x")])
     slow["tools"] = [tool(clew, "wait", FOREVER)]
     team = written(clew, crew(clew, member(clew, "quick"), slow))
     process = clew.start("run", "-s", "s", "--run-id", "all", "--team", team, "--json", "go")
-    eventually((clew.cwd / "begun").exists)
-    yield process
-    process.kill()
-    process.communicate()
+    try:
+        eventually((clew.cwd / "begun").exists)
+        eventually(lambda: states(clew) == {"quick": "COMPLETED", "slow": "running"})
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def states(clew: Clew) -> dict[str, str]:
+    """How it stands with each member, as the tree tells."""
+    shown = clew("history", "-s", "s", "--tree").out.splitlines()
+    heads = [line.split(" · ") for line in shown if line.strip()[:2] in ("├─", "└─")]
+    return {head.split()[-1]: status for head, status, *_ in heads}
 
 
 def runs(clew: Clew) -> dict[str | None, Json]:
@@ -229,13 +239,8 @@ def test_a_team_that_was_killed_is_shown_as_it_will_be_stored(
 def test_a_tree_shows_a_team_that_is_under_way(
     clew: Clew, under_way: "subprocess.Popen[bytes]"
 ) -> None:
-    eventually(lambda: "quick has looked" in clew("history", "-s", "s", "--tree").out)
-    shown = clew("history", "-s", "s", "--tree").out.splitlines()
-    heads = [line.split(" · ") for line in shown if line.strip()[:2] in ("├─", "└─")]
-    assert {head.split()[-1]: status for head, status, *_ in heads} == {
-        "quick": "COMPLETED",
-        "slow": "running",
-    }
+    assert "quick has looked" in clew("history", "-s", "s", "--tree").out
+    assert states(clew) == {"quick": "COMPLETED", "slow": "running"}
 
 
 def test_of_a_team_under_way_only_what_was_asked_for_is_shown(
