@@ -6,6 +6,7 @@ a signal reach every thread that waits: this one looks whether it is to stop.
 """
 
 import math
+import os
 import queue
 import threading
 import time
@@ -16,6 +17,7 @@ from .stop import Stop
 
 T = TypeVar("T")
 _LOOK_SECONDS = 0.1
+_LONGEST_WAIT = 3600.0
 
 
 class TimeIsUp(Exception):
@@ -54,9 +56,8 @@ def within(
             outcome.append(work(give))
         except BaseException as error:
             failure.append(error)
-        given.put(None)
 
-    threading.Thread(target=do, daemon=True).start()
+    _in_a_thread(do, lambda: given.put(None))
     try:
         while (piece := _next(given, end, stop)) is not None:
             on_text(piece)
@@ -67,13 +68,40 @@ def within(
     return outcome[0]
 
 
+_Todo = queue.SimpleQueue[tuple[Callable[[], None], Callable[[], None]]]
+_idle: list[_Todo] = []
+os.register_at_fork(after_in_child=_idle.clear)  # no thread goes along
+
+
+def _in_a_thread(work: Callable[[], None], then: Callable[[], None]) -> None:
+    """Have work done, which raises nothing, by a thread that has no other.
+
+    Starting one takes a good part of the time that a run takes beside its model: it is kept.
+    """
+    try:
+        todo = _idle.pop()
+    except IndexError:
+        todo = queue.SimpleQueue()
+        threading.Thread(target=_work_off, args=(todo,), daemon=True).start()
+    todo.put((work, then))
+
+
+def _work_off(todo: _Todo) -> None:
+    while True:
+        work, then = todo.get()
+        work()
+        _idle.append(todo)
+        then()
+        del work, then
+
+
 def _next(given: "queue.SimpleQueue[str | None]", end: float, stop: Stop | None) -> str | None:
     while True:
         left = max(0.0, end - time.monotonic())
         if stop is not None:
             stop.check()
         try:
-            return given.get(timeout=left if stop is None else min(left, _LOOK_SECONDS))
+            return given.get(timeout=min(left, _LONGEST_WAIT if stop is None else _LOOK_SECONDS))
         except queue.Empty:
             if time.monotonic() >= end:
                 raise TimeIsUp from None

@@ -68,3 +68,24 @@ def test_what_the_listener_raises_passes_through() -> None:
 
     with pytest.raises(LookupError, match="full"):
         within(PLENTY, lambda give: give("piece"), listen)
+
+
+def test_work_after_work_is_done_by_the_same_thread() -> None:
+    doers = [within(None, lambda _give: threading.current_thread(), print) for _ in range(3)]
+    assert len(set(doers)) == 1
+
+
+def test_work_that_was_given_up_and_goes_on_has_its_thread_to_itself() -> None:
+    go, begun = threading.Event(), threading.Event()
+    held: list[threading.Thread] = []
+
+    def work(_give: Give) -> None:
+        held.append(threading.current_thread())
+        begun.set()
+        go.wait(PLENTY)
+
+    with pytest.raises(TimeIsUp):
+        within(0.05, work, print)
+    assert begun.wait(PLENTY)
+    assert within(None, lambda _give: threading.current_thread(), print) not in held
+    go.set()
