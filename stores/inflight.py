@@ -57,14 +57,16 @@ def stem(folder: str, session_id: str) -> str:
     return os.path.join(folder, FOLDER, session_id + _AFTER_ID)
 
 
-def sessions(folder: str) -> Iterator[tuple[int, str]]:
-    """Yield when a run in flight was last written to, and its session, for all in a folder."""
+def sessions(folder: str) -> dict[str, int]:
+    """Return the sessions with runs in flight in a folder, and when one was last written to."""
+    found: dict[str, int] = {}
     for path in _paths(os.path.join(folder, "")):
         with suppress(FileNotFoundError):
             began = os.stat(path, follow_symlinks=False).st_mtime_ns
             session_id = os.path.basename(path).partition(_AFTER_ID)[0]
             if is_session_id(session_id):
-                yield began, session_id
+                found[session_id] = max(began, found.get(session_id, 0))
+    return found
 
 
 class FlightFile:

@@ -50,7 +50,7 @@ class JsonlStore:
     def under_way(self, user_id: str) -> Iterator[SessionLog]:
         """Yield this user's sessions that have a run in flight."""
         folder = os.path.join(self._folder(user_id), inflight.FOLDER)
-        for session_id in sorted({session_id for _, session_id in inflight.sessions(folder)}):
+        for session_id in sorted(inflight.sessions(folder)):
             yield self.session(session_id, user_id)
 
     def with_prefix(self, prefix: str, user_id: str) -> list[str]:
@@ -148,9 +148,9 @@ class JsonlStore:
                 if stat.S_ISREG(status.st_mode) and status.st_size:
                     written.add(session_id)
                     yield status.st_mtime_ns, session_id
-        for began, session_id in inflight.sessions(os.path.join(folder, inflight.FOLDER)):
-            if session_id not in written:
-                yield began, session_id
+        in_flight = inflight.sessions(os.path.join(folder, inflight.FOLDER))
+        for session_id in in_flight.keys() - written:
+            yield in_flight[session_id], session_id
 
 
 def _claimed(path: str, run_id: str) -> Claim | None:

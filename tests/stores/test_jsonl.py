@@ -1100,6 +1100,21 @@ def test_a_killed_run_with_an_id_of_its_own_is_gone_on_with(killed: Clew) -> Non
     ]
 
 
+@pytest.mark.parametrize("dead", [False, True], ids=["under way", "dead"])
+def test_a_session_that_has_but_several_runs_in_flight_is_one_session(
+    tmp_path: Path, dead: bool
+) -> None:
+    store, generated = JsonlStore(str(tmp_path / "home")), "3f2a0000-1111-4222-8333-444444444444"
+    log = store.session(generated, "default")
+    flights = [log.begin(intent(log, run_id)) for run_id in ("team", "ann", "bob")]
+    for flight in flights if dead else []:
+        flight.stranded()
+    assert [one.session_id for one in store.sessions("default")] == [generated]
+    assert store.with_prefix("3f2a", "default") == [generated]
+    for flight in [] if dead else flights:
+        flight.landed()
+
+
 # Reading from the end
 
 
