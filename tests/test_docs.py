@@ -98,7 +98,7 @@ def play(world: Clew, commands: list[str]) -> list[tuple[str, int]]:
         capture_output=True,
         env=world.env | {"TERM": "dumb"},
         cwd=world.cwd,
-        timeout=90,
+        timeout=250,
         check=False,
     )
     parts = COLOUR.sub("", done.stdout.decode().replace("\r\n", "\n")).split("\x1e")
