@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -136,6 +137,10 @@ def test_no_process_is_signalled_that_might_be_another(
     assert slow.poll() is None
 
 
+def listed(clew: Clew) -> list[Any]:
+    return clew("sessions", "list", "--json").lines
+
+
 def test_a_program_that_uses_the_library_is_not_killed(clew: Clew) -> None:
     program = SLOW.split("from clew.cli.entry", maxsplit=1)[0] + (
         "from clew.core import Agent\n"
@@ -144,7 +149,7 @@ def test_a_program_that_uses_the_library_is_not_killed(clew: Clew) -> None:
     )
     with subprocess.Popen([sys.executable, "-c", program], env=clew.env, cwd=clew.cwd) as process:
         eventually(lambda: found(clew.home / "users" / "default" / ".inflight", "s"))
-        eventually(lambda: clew("sessions", "list", "--json").lines[0]["running"])
+        eventually(lambda: [one["running"] for one in listed(clew)] == [True])
         assert "not made by a clew command" in clew("cancel", "-s", "s", code=2).err
         assert process.poll() is None
         process.kill()

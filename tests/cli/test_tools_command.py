@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import select
 from pathlib import Path
 
 import pytest
@@ -130,7 +131,9 @@ def test_on_a_terminal_the_person_is_asked(
     process = clew.start("tools", "call", "echo", "-t", ECHO, "a=1", stdin=theirs, stderr=theirs)
     os.write(ours, answer)
     out, _ = process.communicate(timeout=200)
-    shown = os.read(ours, 65536)
+    shown = b""
+    while select.select([ours], [], [], 0.1)[0]:
+        shown += os.read(ours, 65536)
     os.close(theirs)
     os.close(ours)
     assert (process.returncode, out) == (code, result)

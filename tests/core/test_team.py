@@ -136,12 +136,13 @@ def test_a_request_that_is_under_way_counts_for_the_limits_of_the_team(
     store: Store, most: dict[str, Any]
 ) -> None:
     too_many = threading.Event()
-    ann = Scripted(lambda _: "late" if too_many.wait(5) else "done")
+    ann = Scripted(lambda _: "late" if too_many.wait(100) else "done")
     ann.price = Price(1.0, 1.0)
     leader = leading([delegate(f"{n}", member_id="ann", task="x" * 400) for n in range(20)])
     leader.price = Price(0.0, 0.0)
     team = Team(leader, members=[Agent(ann, name="ann")], **most)
     run = team.run("go", session_id="s", store=store)
+    too_many.set()
     assert (run.status, run.exit_code) == ("ERROR", 5)
     assert len(ann.sent) <= 2
     assert run.line["total_metrics"]["requests"] <= 3

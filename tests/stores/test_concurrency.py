@@ -20,7 +20,7 @@ done
 
 def finish(processes: Sequence["Popen[bytes]"]) -> None:
     for process in processes:
-        _, err = process.communicate(timeout=110)
+        _, err = process.communicate(timeout=500)
         assert (process.returncode, err) == (0, b"")
 
 
@@ -33,6 +33,7 @@ def loops(clew: Clew, command: str, prompt: str, turns: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_eighty_turns_by_eight_processes_are_eighty_lines_each_after_the_one_before(
     clew: Clew,
 ) -> None:

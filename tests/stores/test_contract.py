@@ -73,7 +73,7 @@ def together(work: Callable[[int], Any], count: int = THREADS) -> list[Any]:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(60)
+            thread.join(200)
     finally:
         sys.setswitchinterval(interval)
     return results
@@ -87,7 +87,7 @@ def elsewhere(taking: Callable[[], Any]) -> Iterator[None]:
     def hold() -> None:
         with taking():
             taken.set()
-            done.wait(60)
+            done.wait(200)
 
     thread = threading.Thread(target=hold)
     thread.start()
@@ -96,7 +96,7 @@ def elsewhere(taking: Callable[[], Any]) -> Iterator[None]:
         yield
     finally:
         done.set()
-        thread.join(10)
+        thread.join(100)
 
 
 def set_state(log: SessionLog, patch: dict[str, Any]) -> None:
@@ -355,12 +355,12 @@ def test_who_waits_gets_the_turn_when_it_is_free(place: Place) -> None:
         waiter = threading.Thread(target=lambda: _take(place, freed))
         waiter.start()
         assert not freed.wait(0.05)
-    waiter.join(10)
+    waiter.join(100)
     assert freed.is_set()
 
 
 def _take(place: Place, freed: threading.Event) -> None:
-    with place.reopen().session("s", "default").turn("r2", Waiting(30)):
+    with place.reopen().session("s", "default").turn("r2", Waiting(100)):
         freed.set()
 
 
@@ -397,7 +397,7 @@ def test_a_wait_longer_than_any_clock_is_a_wait(place: Place) -> None:
         waiter.start()
         assert told.wait(100)
     assert freed.wait(100)
-    waiter.join(10)
+    waiter.join(100)
 
 
 def test_sessions_and_users_have_turns_of_their_own(store: Store) -> None:
