@@ -26,8 +26,10 @@ ROOT = Path(__file__).resolve().parents[2]
 CUTS = 12
 BETWEEN = 220
 LINES_A_SESSION = 100
+PLENTY = 6000  # lines, after which the writer has no hurry: 48 MB hold some 20,000
 FAST = f"""
 import sys
+import time
 from clew.stores import JsonlStore
 from tests.stores.made import add_run
 store = JsonlStore(sys.argv[1])
@@ -36,6 +38,8 @@ for number in range(1_000_000):
     run = f"{{session}}/{{number}}"
     add_run(store.session(session, "default"), run, patch={{"n": number}})
     print(run, flush=True)
+    if number > {PLENTY}:
+        time.sleep(0.02)
 """
 COMMAND = """
 number=0
