@@ -28,7 +28,7 @@ SMALL_RUNS = 100
 NUMBER = 777_777_777
 ROUNDS = 9
 TRIES = 12
-QUICK_DISK = 0.001  # seconds for an fsync; where it takes less, it is the machine that is measured
+NO_DISK = 0.0001  # seconds for an fsync: where it takes less, it is in memory, and nothing is sure
 READ = re.compile(r"\b(?:read|pread64)\(\d+<(?P<path>[^>]*)>.*= (?P<size>\d+)$", re.MULTILINE)
 READING = ("history", "-s", "s", "-n", "20")
 CONTINUING = ("continue", "-q", "-s", "s", "-m", "MODEL", "--history-runs", "10", "hi")
@@ -172,8 +172,11 @@ def test_a_line_costs_at_most_twice_what_its_bytes_cost(tmp_path: Path, figure: 
         started = time.perf_counter()
         os.write(bare, data)
         os.fsync(bare)
-        return max(QUICK_DISK, time.perf_counter() - started)
+        return time.perf_counter() - started
 
+    if median(write_bare() for _ in range(15)) < NO_DISK:
+        os.close(bare)
+        pytest.skip("nothing is waited for here: an fsync takes no time")
     found = bounded(lambda: median(ratio(append, write_bare) for _ in range(15)), 2.0, tries=40)
     os.close(bare)
     figure("append + fsync, of a bare write + fsync", f"{found:.2f}")
