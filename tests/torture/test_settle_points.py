@@ -1,4 +1,4 @@
-"""Every system call of a yes to a paused run: killed in front of it, the tool never runs twice."""
+"""Every change that a yes to a paused run makes: killed in front of it, no tool runs twice."""
 
 import json
 from pathlib import Path
@@ -9,8 +9,8 @@ from tests.conftest import Result
 from tests.paused import call, plays, sent, tool
 from tests.torture.checker import check
 from tests.torture.conftest import Figure
-from tests.torture.strace import KILL, LAST, Point, faulty, require_strace
-from tests.torture.world import World, judged, points_of
+from tests.torture.strace import KILL, Point, faulty, require_strace
+from tests.torture.world import World, judged, points_of, that_change
 
 SETTLE = ("continue", "-q", "-s", "s", "--confirm", "--run-id", "it", "--json")
 MAY_HAVE = (
@@ -81,7 +81,7 @@ def test_settling_that_is_killed_in_front_of_any_call_runs_the_tool_once(
     world: PausedWorld, figure: Figure
 ) -> None:
     world.pause()
-    found = [point for point in points_of(world, *SETTLE) if point.name != LAST]
+    found = that_change(points_of(world, *SETTLE))
     wrong = judged(world, [(point, KILL) for point in found], judge)
     assert not wrong, "\n".join(wrong)
     figure("crash points of continue --confirm", f"{len(found)}, all hold")

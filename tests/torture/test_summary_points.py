@@ -1,4 +1,4 @@
-"""Every other system call of what follows a run: killed in front of it, run and cost are kept."""
+"""Every change that is made after a run: killed in front of it, run and cost are kept."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ from tests.summed_up import ASKS_FOR_NAME, ASKS_FOR_SUMMARY
 from tests.torture.checker import check
 from tests.torture.conftest import Figure
 from tests.torture.strace import KILL, LAST, Point, faulty, require_strace
-from tests.torture.world import ANSWER, World, judged, points_of
+from tests.torture.world import ANSWER, World, judged, points_of, that_change
 
 RUN = ("run", "-q", "-a", "./agent.yaml", "-s", "s", "--history", "--json", "--run-id")
 DEFINITION = """
@@ -66,10 +66,10 @@ def after(world: World, ended: Result) -> str | None:
 
 
 def begun(world: World) -> list[Point]:
-    """Return the calls of what follows the run: before, it is a run as any (see test_points)."""
+    """Return the changes that follow the run: before, it is a run as any (see test_points)."""
     found = [point for point in points_of(world, *RUN, "it", "hi") if point.name != LAST]
     stored = next(n for n, point in enumerate(found) if ".job" in point.arguments)
-    return found[stored::2]
+    return that_change(found[stored:])
 
 
 @pytest.fixture

@@ -11,11 +11,7 @@ from tests.teams import Json, delegate, member, team
 from tests.torture.checker import check
 from tests.torture.conftest import Figure
 from tests.torture.strace import KILL, LAST, Point, faulty, require_strace
-from tests.torture.world import World, judged, points_of
-
-CHANGES = ("write", "rename", "unlink")
-SAMPLE = 12
-"""All points would take several minutes: one of so many, and each that changes something."""
+from tests.torture.world import World, judged, points_of, that_change
 
 
 class TeamWorld(World):
@@ -43,7 +39,7 @@ def judge(world: World, point: Point, fault: str) -> str | None:
     assert isinstance(world, TeamWorld)
     ended = faulty(world, point, fault, *world.asked)
     if ended is None:  # threads share the work a little differently each time
-        return "never came there" if point.name in CHANGES else None
+        return "never came there" if that_change([point]) else None
     if acknowledged_by(ended) and world.stored_run("it") is None:
         return "acknowledged before it was stored"
     return after(world, ended)
@@ -96,9 +92,7 @@ def test_a_team_that_is_killed_in_front_of_any_call_goes_on_and_does_nothing_twi
     world: TeamWorld, figure: Figure
 ) -> None:
     found = [point for point in points_of(world, *world.asked) if point.name != LAST]
-    tried = [
-        point for number, point in enumerate(found) if point.name in CHANGES or number % SAMPLE == 0
-    ]
+    tried = that_change(found)
     wrong = judged(world, [(point, KILL) for point in tried], judge)
     assert not wrong, "\n".join(wrong)
     figure("crash points of a team of two", f"{len(tried)} of {len(found)} tried, all hold")

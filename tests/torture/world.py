@@ -1,6 +1,7 @@
 """A home in which the same command ends badly, again and again, each time at another place."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -59,6 +60,15 @@ def points_of(world: World, *arguments: str) -> list[Point]:
     found = points(world, *arguments)
     world.again()
     return found
+
+
+_CHANGE = re.compile(r"p?write|rename|unlink|link|mkdir|rmdir|f?truncate|f?chmod|fallocate|symlink")
+
+
+def that_change(found: list[Point]) -> list[Point]:
+    """Return the calls that change what is on the disk: to be killed in front of another one is to
+    be killed in front of the next of these."""
+    return [point for point in found if _CHANGE.match(point.name) or "O_CREAT" in point.arguments]
 
 
 def judged(world: World, faults: list[tuple[Point, str]], judge: Judge) -> list[str]:
