@@ -43,7 +43,7 @@ test: .venv/.dev $(TEST_MODEL) ## run the tests (PYTEST_ARGS="-k name")
 
 torture: .venv/.dev ## prove by faults that no line is lost; prints figures (PYTEST_ARGS="-k kill")
 	@command -v strace >/dev/null || [ "$$(id -u)" != 0 ] || apt-get install -qq strace >/dev/null || true
-	$(BIN)/pytest tests/torture -n 2 --dist loadgroup --timeout 900 $(PYTEST_ARGS)
+	$(BIN)/pytest tests/torture -n 2 --dist loadgroup --timeout 3600 $(PYTEST_ARGS)
 
 docs: .venv/.dev ## write the generated pages of docs/
 	$(BIN)/python docs/generate.py

@@ -33,7 +33,6 @@ def loops(clew: Clew, command: str, prompt: str, turns: int) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_eighty_turns_by_eight_processes_are_eighty_lines_each_after_the_one_before(
     clew: Clew,
 ) -> None:

@@ -45,7 +45,7 @@ def loop(clew: Clew, out: str, runs: int, *command: str) -> "Popen[bytes]":
 
 def finish(processes: Sequence["Popen[bytes]"]) -> None:
     for process in processes:
-        _, err = process.communicate(timeout=600)
+        _, err = process.communicate(timeout=1800)
         assert (process.returncode, err) == (0, b"")
 
 
