@@ -66,7 +66,7 @@ def found(records: Path, session: str) -> list[Path]:
 
 
 def test_a_run_is_cancelled_by_its_session(clew: Clew, slow: "subprocess.Popen[bytes]") -> None:
-    line = clew("cancel", "-s", "s", "--json").json
+    line = clew("cancel", "--wait", "100", "-s", "s", "--json").json
     assert (line["status"], line["exit_code"]) == ("CANCELLED", 143)
     assert line["content"] == "as far as it came"
     assert clew.stored("s") == [line]
@@ -75,14 +75,14 @@ def test_a_run_is_cancelled_by_its_session(clew: Clew, slow: "subprocess.Popen[b
 
 
 def test_a_run_is_cancelled_by_its_id(clew: Clew, slow: "subprocess.Popen[bytes]") -> None:
-    assert "run r is CANCELLED" in clew("cancel", "r").err
+    assert "run r is CANCELLED" in clew("cancel", "--wait", "100", "r").err
     assert slow.wait(200) == -signal.SIGTERM
 
 
 def test_a_cancelled_run_can_be_gone_on_with(
     clew: Clew, slow: "subprocess.Popen[bytes]", model: str
 ) -> None:
-    clew("cancel", "-s", "s")
+    clew("cancel", "--wait", "100", "-s", "s")
     line = clew("continue", "-s", "s", "--resume", "-m", model, "--json").json
     assert (line["resumes"], line["content"]) == ("r", "hello")
 
@@ -99,7 +99,7 @@ def test_one_of_several_runs_has_to_be_named(clew: Clew, slow: "subprocess.Popen
     err = clew("cancel", "-s", "s", code=2).err
     assert "2 runs are under way" in err
     assert "r, r2" in err
-    clew("cancel", "r2")
+    clew("cancel", "--wait", "100", "r2")
     assert other.wait(200) == -signal.SIGTERM
     assert slow.poll() is None
     other.communicate()

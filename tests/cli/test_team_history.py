@@ -253,7 +253,7 @@ def test_of_a_team_under_way_only_what_was_asked_for_is_shown(
 def test_the_team_of_a_session_can_be_stopped(
     clew: Clew, under_way: "subprocess.Popen[bytes]"
 ) -> None:
-    assert clew("cancel", "-s", "s").err == "clew: run all is CANCELLED\n"
+    assert clew("cancel", "--wait", "100", "-s", "s").err == "clew: run all is CANCELLED\n"
 
 
 def test_a_member_is_stopped_with_its_team(
@@ -262,5 +262,5 @@ def test_a_member_is_stopped_with_its_team(
     records = (clew.home / "users" / "default" / ".inflight").glob("s~*")
     intents = [json.loads(path.read_bytes().splitlines()[0]) for path in records]
     [slow] = [one["intent"] for one in intents if one["intent"]["name"] == "slow"]
-    assert clew("cancel", slow["run_id"], "--json").json["run_id"] == "all"
+    assert clew("cancel", "--wait", "100", slow["run_id"], "--json").json["run_id"] == "all"
     assert under_way.wait() == -15
