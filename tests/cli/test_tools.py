@@ -125,7 +125,8 @@ def test_what_a_command_leaves_in_the_background_is_not_waited_for_and_ends_with
 
 @needs_proc
 def test_a_child_that_left_the_group_holds_nobody_up_with_its_pipes(clew: Clew) -> None:
-    text = "exec 3<&0; setsid sleep 1000 <&3 & echo $!"
+    left = "until [ -e left ]; do sleep 0.01; done"
+    text = f"exec 3<&0; setsid sh -c 'touch left; exec sleep 1000' <&3 & {left}; echo $!"
     told, failed = outcome(clew, script(text), text="x" * 300_000)
     assert not failed
     assert alive(int(told))
