@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from typing import TypedDict
 
 from .errors import LimitReached
-from .lines import ToolRecord
 from .messages import Message, user
+from .records import ToolRecord
 from .text import storable
 
 OPENING = "You have answered, and these tasks are not done:\n"

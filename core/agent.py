@@ -4,21 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 
-from .answer_schema import check_input
-from .attachments import Source
-from .calling import call, look_ahead
-from .errors import UsageError
-from .events import LastKept, Listener
+from .defined import Defined
 from .history import HistoryPolicy, UseOfSummary
-from .ids import agent_name
-from .invocation import Asked, Invocation, ignore
-from .limits import Budget, Limits
-from .lines import State
+from .invocation import Asked, Invocation
 from .model import Model
 from .models import DEFAULT_MODEL, resolve
-from .order import Order, Plan
+from .order import Order
 from .result import RunOutput
-from .session import StateChange
 from .state import storable_value
 from .store import SessionLog, Store
 from .templates import Instructions, instruction_text
@@ -28,7 +20,7 @@ from .upkeep import Done, Job, Wishes, tend
 
 
 @dataclass(frozen=True)
-class Agent:
+class Agent(Defined):
     """A model, how it is told to behave, and how much it may use.
 
     `model` is a name as on the command line, or anything that keeps the `Model` protocol; None is
@@ -48,11 +40,8 @@ class Agent:
 
     model: str | Model | None = None
     fallback_models: Sequence[str | Model] = ()
-    name: str | None = None
-    description: str = ""
     system: str | None = None
     instructions: str | Sequence[str] = ()
-    session_state: State = field(default_factory=dict)
     add_session_state_to_context: bool = False
     enable_agentic_state: bool = False
     add_history_to_context: bool | None = None
@@ -68,70 +57,12 @@ class Agent:
     summary_model: str | Model | None = None
     summary_tokens: int | None = None
     autogenerate_session_name: bool = False
-    input_schema: dict[str, Any] | None = None
     output_schema: dict[str, Any] | None = None
     tools: Sequence[Tool | ToolServer | Callable[..., Any]] = ()
     tool_call_limit: int | None = None
-    params: dict[str, Any] = field(default_factory=dict)
     options: dict[str, Any] = field(default_factory=dict)
-    limits: Limits = Limits()
-    budget: Budget = Budget()
-    metadata: dict[str, Any] = field(default_factory=dict)
 
     kind: ClassVar = "agent"
-
-    def __post_init__(self) -> None:
-        if self.name is not None:
-            agent_name(self.name)
-
-    def run(
-        self,
-        input: str = "",
-        *,
-        session_id: str | None = None,
-        user_id: str = "default",
-        run_id: str | None = None,
-        store: Store | None = None,
-        add_history_to_context: bool | None = None,
-        session_state: State | None = None,
-        files: Sequence[Source] = (),
-        on_event: Listener = ignore,
-    ) -> RunOutput:
-        """Ask once and return the finished run, also one that failed.
-
-        `raise_for_status` of the result raises the error of a failed run. Without `store` nothing
-        is kept; the run has both its ids all the same. `session_state` is merged into the
-        session's state. What is raised here (UsageError for a bad id or file, NotFoundError,
-        ConflictError, ConfigError, BusyError, StoreError, DamagedError) was found before anything
-        was sent to the model.
-        """
-        on = (
-            self.add_history_to_context
-            if add_history_to_context is None
-            else add_history_to_context
-        )
-        patch = storable_value(session_state or {}, "session_state")
-        last = LastKept(on_event)
-        how = Invocation(
-            store=store,
-            session_id=session_id,
-            user_id=user_id,
-            run_id=run_id,
-            history=replace(self.history_policy, on=bool(on)),
-            change=StateChange(patch=patch),
-            files=files,
-            on_event=last if self.tends else on_event,
-        )
-        try:
-            result = self.invoke(input, how)
-            failures = [done.error for done in self.tend(result, how) if done.error is not None]
-        finally:
-            last.tell()
-        return replace(result, warnings=tuple(error.message for error in failures))
-
-    def invoke(self, input: str, how: Invocation) -> RunOutput:
-        """Run as `run` does, with every detail in one object, but for what comes after: `tend`."""
-        return call(self, input, how)
 
     @property
     def tends(self) -> bool:
@@ -178,16 +109,6 @@ class Agent:
     def _first(self) -> str | Model:
         return self.model or DEFAULT_MODEL
 
-    def preview(self, input: str, how: Invocation) -> Plan:
-        """Return what `invoke` would send now. Writes nothing and waits for nobody."""
-        return look_ahead(self, input, how)
-
-    def check(self, input: str, how: Invocation) -> None:
-        """Raise UsageError for params or, in a new run, an input that do not fit."""
-        self._params(how)
-        if self.input_schema is not None and how.resume is None:
-            check_input(input, self.input_schema)
-
     def order(self, asked: Asked, log: SessionLog, how: Invocation) -> Order:
         """Return what is to be done; raise NotFoundError for a model nobody has."""
         model = _resolved(self._first, how)
@@ -218,37 +139,13 @@ class Agent:
             servers=self.servers,
             decide=how.decide,
             process=how.process,
-            environment=how.environment | self._names(asked, log, how),
+            environment=how.environment | self.names(asked, log, how),
         )
 
     def _instructions(self, how: Invocation) -> Instructions:
         texts = [self.system, instruction_text(self.instructions)]
         text = storable("\n\n".join(filter(None, texts)))
-        return Instructions(text, self._params(how), self.add_session_state_to_context)
-
-    def _params(self, how: Invocation) -> dict[str, Any]:
-        """Return the params by name; raise UsageError for one that is missing or not known."""
-        for name in how.params:
-            if name not in self.params:
-                known = ", ".join(self.params) or "none"
-                raise UsageError(f"no param {name!r}", hint=f"the agent's params are: {known}")
-        values = self.params | how.params
-        missing = [name for name, value in values.items() if value is None]
-        if missing:
-            raise UsageError(
-                f"the agent needs the param {missing[0]!r}", hint=f"give --param {missing[0]}=…"
-            )
-        return values
-
-    @property
-    def takes(self) -> frozenset[str]:
-        """The names of the params that may be given."""
-        return frozenset(self.params)
-
-    def initial_state(self) -> State:
-        """Return what a new session starts with."""
-        initial: State = storable_value(self.session_state, "session_state")
-        return initial
+        return Instructions(text, self.values(how), self.add_session_state_to_context)
 
     def offers(self, log: SessionLog | None = None, store: Store | None = None) -> tuple[Tool, ...]:
         """Return the tools that a run of this session may call, beside those of its servers."""
@@ -275,13 +172,6 @@ class Agent:
     def servers(self) -> tuple[ToolServer, ...]:
         """The servers that have more tools: which ones is known when they run."""
         return tuple(each for each in self.tools if isinstance(each, ToolServer))
-
-    @staticmethod
-    def _names(asked: Asked, log: SessionLog, how: Invocation) -> dict[str, str]:
-        """Return what a command needs to find the run and, where it is kept, the session."""
-        kept = how.store is not None and how.store.keeps and how.keep
-        session = {"CLEW_SESSION": log.session_id} if kept else {}
-        return {"CLEW_RUN": asked.run_id, "CLEW_USER": log.user_id, **session}
 
     @property
     def history_policy(self) -> HistoryPolicy:

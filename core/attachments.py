@@ -1,6 +1,7 @@
 """Files that go along with a prompt: text is inlined with its name; images, PDF and audio go along
 as they are, for models that take them."""
 
+import codecs
 import mimetypes
 import os
 import re
@@ -28,6 +29,15 @@ class Attachment:
     record: FileRecord
     text: str | None = None
     content: bytes = field(default=b"", repr=False)
+
+    @property
+    def raw(self) -> bytes:
+        """Its bytes, as they were when it was loaded."""
+        if self.text is None:
+            return self.content
+        plain = self.text.encode()
+        marked = len(plain) + len(codecs.BOM_UTF8) == self.record["bytes"]
+        return codecs.BOM_UTF8 + plain if marked else plain
 
 
 @dataclass(frozen=True)

@@ -5,11 +5,10 @@ from dataclasses import replace
 from typing import Protocol
 
 from . import ids
-from .approvals import Answers, Decide, confirm_all, pause
+from .approvals import Answers, stoppable
 from .attachments import load
 from .chain import Chain, follow, going_on, gone_on_with, same_question
 from .clock import new_id, new_run_id
-from .deadline import within
 from .errors import ConflictError, UsageError
 from .inside import Inside
 from .invocation import Asked, Invocation
@@ -20,7 +19,6 @@ from .result import RunOutput
 from .runner import perform
 from .session import tip_after
 from .settling import fitted, refuse_unsettled, settlements
-from .stop import Stop
 from .store import SessionLog
 from .text import storable
 from .tool_servers import Servers
@@ -94,7 +92,7 @@ def _in_turn(what: Runnable, asked: Asked, log: SessionLog, how: Invocation) -> 
     # A litellm model takes seconds to be loaded: not while others wait for the turn.
     order = what.order(asked, log, how)
     refuse_unpriced((*order.models, *order.models_inside), order.limits, order.budget)
-    serial = order.history.on or how.serial or how.resume is not None
+    serial = order.history.on or order.tells_history or how.serial or how.resume is not None
     turn = log.turn(order.run_id, how.waiting) if serial else nullcontext()
     with Servers() as servers, turn:
         recovered = log.recover()
@@ -119,14 +117,14 @@ def call_inside(what: Runnable, input: str, how: Invocation, inside: Inside) -> 
     That is the line as it was where there is nothing to be done, or nobody has settled what it
     waits for. Raises LimitReached if it was a limit of a run around it that ended it.
     """
-    decide = _stoppable(how.decide, inside.outer.stop)
+    decide = stoppable(how.decide, inside.outer.stop)
     how = replace(
         how, run_id=inside.run_id, answers=Answers(), resume=inside.resumes, decide=decide
     )
-    asked, log = _asked(what, input, how, inside.log)
-    chain = _begun_inside(log, inside)
+    chain = _begun_inside(inside.log, inside)
     if chain is None:
         how = replace(how, resume=None)
+    asked, log = _asked(what, input if chain is None else "", how, inside.log)
     order = what.order(asked, log, how)
     order = replace(order, inside=inside)
     with Servers() as servers:
@@ -142,15 +140,6 @@ def call_inside(what: Runnable, input: str, how: Invocation, inside: Inside) -> 
     if inside.limit is not None:
         raise inside.limit
     return result.line
-
-
-def _stoppable(decide: Decide, stop: Stop) -> Decide:
-    """Return what decides, given up when the run is to stop: a signal does not reach its thread."""
-    if decide is pause or decide is confirm_all:
-        return decide
-    return lambda requirement, spec: within(
-        None, lambda _give: decide(requirement, spec), lambda _piece: None, stop
-    )
 
 
 def _begun_inside(log: SessionLog, inside: Inside) -> Chain | None:
@@ -174,8 +163,9 @@ def _with_tools(order: Order, chain: Chain | None, servers: Servers) -> Order:
     order = servers.join_in(order)
     if chain is None or not order.settled:
         return order
-    tools = by_name(order.tools)
-    return replace(order, settled=fitted(order.settled, chain, tools, order.tools_inside))
+    tools = {name: tool.spec for name, tool in by_name(order.tools).items()}
+    specs = tools | dict(order.step_specs)
+    return replace(order, settled=fitted(order.settled, chain, specs, order.tools_inside))
 
 
 def _asked(

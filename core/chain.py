@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from .errors import ConflictError, NotFoundError, UsageError
-from .lines import RunLine, ToolRecord
+from .lines import RunLine
 from .messages import FileRecord
+from .records import ToolRecord
 from .session import is_top_run, tip_after
 from .store import SessionLog
 

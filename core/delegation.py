@@ -10,7 +10,8 @@ from .calling import Runnable, call_inside
 from .errors import ClewError, StoreError
 from .inside import RunInside
 from .invocation import Invocation
-from .lines import InnerRecord, Requirement, RunLine, ToolRecord
+from .lines import RunLine
+from .records import InnerRecord, Requirement, ToolRecord
 from .tools import DELEGATE, RunContext, ToolError, ToolSpec
 
 _WHAT = "Have a member of the team do a task, and return the member's answer."
@@ -41,7 +42,7 @@ class Members:
         inside = context.inside
         inside.preface = self.before(inside.ended) + told
         how = self.how(name)
-        decide = _named(how.decide, name, self._asking)
+        decide = decided_for(name, how.decide, self._asking)
         how = replace(how, decide=decide, files=inside.outer.files)
         try:
             line = call_inside(self.runnables[name], task, how, inside)
@@ -65,6 +66,7 @@ class DelegateTask:
     """
 
     reads_session = True
+    makes_runs = True
 
     def __init__(
         self, members: Members, *, is_answer: bool = False, shares_input: bool = False
@@ -101,7 +103,7 @@ class DelegateTask:
         """Nothing: the members' runs see for themselves that they are to stop."""
 
 
-def _named(decide: Decide, name: str, asking: Lock) -> Decide:
+def decided_for(name: str, decide: Decide, asking: Lock) -> Decide:
     """Return what decides, one thing at a time, told whose tool call it is about."""
     if decide in (pause, confirm_all, reject_all):
         return decide

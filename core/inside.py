@@ -9,7 +9,8 @@ from .attachments import Attachment
 from .errors import ClewError, LimitReached
 from .events import Announcer
 from .exchange import Exchange
-from .lines import InnerRecord, Line, Requirement, RunLine, State, ToolRecord
+from .lines import Line, RunLine, State
+from .records import InnerRecord, Requirement, ToolRecord
 from .state import clean_patch, compose
 from .stop import Stop
 from .store import SessionLog
@@ -29,6 +30,8 @@ class Outer:
     stop: Stop
     files: tuple[Attachment, ...] = ()
     """What was sent along with the input."""
+    folder: str | None = None
+    """Where commands run, if that is not where clew was called."""
 
 
 @dataclass
@@ -38,7 +41,8 @@ class Inside:
     `run_id` is its id, `log` the session as the run around it has it, `state` the session's as it
     begins, `ended` are the calls that had ended before. `resumes` is a run that the same call made
     before and that is to be gone on with, `settled` what was decided about what that one waits for.
-    The tool says what goes before the run's input (`preface`); the run's `line` is here when it has
+    The tool says what goes before the run's input (`preface`), a workflow's step which it is
+    (`step`, its id); the run's `line` is here when it has
     ended, however it did, or why it could not be stored (`unstored`), and the `limit` that ended
     it, if that is not its own.
     """
@@ -51,6 +55,7 @@ class Inside:
     resumes: str | None = None
     settled: Mapping[str, Settlement] = field(default_factory=dict)
     preface: str = ""
+    step: str | None = None
     line: RunLine | None = None
     unstored: ClewError | None = None
     limit: LimitReached | None = None

@@ -1,8 +1,8 @@
 """How a run is asked for: what, where it belongs, and who is told."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from .approvals import Answers, Decide, pause
@@ -56,6 +56,10 @@ class Invocation:
     waiting: Waiting = Waiting()
     on_event: Listener = ignore
     shield: Shield = nullcontext
+
+    def with_params(self, names: Collection[str]) -> "Invocation":
+        """Return how it is called with these params only."""
+        return replace(self, params={k: v for k, v in self.params.items() if k in names})
 
 
 @dataclass(frozen=True)

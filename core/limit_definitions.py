@@ -24,7 +24,8 @@ _Duration = Annotated[
     BeforeValidator(_duration),
     WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "string"}]}),
 ]
-_Time = Annotated[_Duration, Field(gt=0)]
+Time = Annotated[_Duration, Field(gt=0)]
+"""Seconds, or 90s, 10m, 2h; some."""
 
 
 class LimitsDefinition(BaseModel):
@@ -71,7 +72,7 @@ class BudgetDefinition(BaseModel):
     """US dollars for all its runs."""
     turns: Count | None = None
     """Requests to models in all its runs."""
-    timeout: _Time | None = None
+    timeout: Time | None = None
     """How long all its runs may take together: seconds, or 90s, 10m, 2h."""
 
     def budget(self) -> Budget:

@@ -7,20 +7,27 @@ makes the published JSON Schema, and the strict check of `verify`, from these sa
 import json
 import math
 import re
-from typing import Any, Literal, NoReturn, NotRequired, cast, get_args
+from typing import Any, Literal, NoReturn, NotRequired, cast
 
 from .errors import DamagedError, ErrorRecord
 from .line_shapes import what_is_wrong
 from .messages import FileRecord, LeftOut, Message
+from .records import (
+    ForkRecord,
+    Kind,
+    MemberRecord,
+    Requirement,
+    StateConflict,
+    Status,
+    StepRecord,
+    ToolRecord,
+)
 from .text import storable
 from .typed import TypedDict
 from .usage import RunMetrics, SessionMetrics, Totals
 
 VERSION = 1
 
-Status = Literal["COMPLETED", "PAUSED", "CANCELLED", "ERROR", "INTERRUPTED"]
-STATUSES: tuple[Status, ...] = get_args(Status)
-Kind = Literal["agent", "team", "workflow"]
 State = dict[str, Any]
 
 
@@ -39,92 +46,6 @@ class HistoryRecord(TypedDict):
     summarized: NotRequired[int]
     """For how many of the turns that were not sent that summary stands."""
     attachments_left_out: NotRequired[list[LeftOut]]
-
-
-class ToolRecord(TypedDict):
-    """A call of a tool that has ended."""
-
-    tool_call_id: str
-    tool_name: str
-    tool_args: dict[str, Any]
-    """As they were used, or, of a call that could not be made, as the model wrote them; empty where
-    it wrote none that can be read."""
-    result: str
-    """What the model got to read."""
-    tool_call_error: bool
-    duration: float
-    """Seconds."""
-    child_run_id: NotRequired[str]
-    """The run that this call made: of a member of the team."""
-    unended: NotRequired[bool]
-    """True where that run had not ended when this one did, or not even begun: who goes on with this
-    one, goes on with that one."""
-
-
-class FieldRecord(TypedDict):
-    """A value that somebody has to give."""
-
-    name: str
-    description: str | None
-    value: Any
-
-
-RequirementKind = Literal["confirm", "input", "result"]
-Decision = Literal["confirmed", "rejected", "answered", "supplied"]
-
-
-class InnerRecord(TypedDict):
-    """Which run inside this one something is about."""
-
-    name: str
-    """The member; of a member that is a team, with its own member: `team/member`."""
-    run_id: str
-    tool_call_id: str
-    """The call, in this run, that made it."""
-
-
-class MemberRecord(TypedDict):
-    """A run that a member of a team made; it is a line of its own."""
-
-    name: str | None
-    kind: Kind
-    run_id: str
-    status: Status
-
-
-class StateConflict(TypedDict):
-    """A key of the state that several members changed at once."""
-
-    path: list[str]
-    runs: list[str]
-    """The runs that changed it; what the last of them says holds."""
-
-
-class Requirement(TypedDict):
-    """What a tool call needs of somebody before the run can go on; open while `decision` is null.
-
-    `confirm` needs a yes or no, `input` values for `fields`, `result` the tool's result itself.
-    """
-
-    tool_call_id: str
-    kind: RequirementKind
-    tool_name: str
-    tool_args: dict[str, Any]
-    fields: list[FieldRecord]
-    decision: Decision | None
-    note: str | None
-    by: str | None
-    """The user who decided."""
-    at: str | None
-    inside: NotRequired[InnerRecord]
-    """The run of the member whose tool call it is; not there where it is this run's own."""
-
-
-class ForkRecord(TypedDict):
-    """Where a copied run comes from."""
-
-    session_id: str
-    run_id: str
 
 
 class BaseLine(TypedDict):
@@ -162,8 +83,8 @@ class RunLine(BaseLine):
     data: Any
     """The answer as an object, when a schema was asked for."""
     finish_reason: str | None
-    model: str
-    """The model that was asked for."""
+    model: str | None
+    """The model that was asked for; null for a workflow of which each step says its own."""
     resolved_model: str | None
     """The model that answered, in the provider's words."""
     messages: list[Message]
@@ -173,11 +94,12 @@ class RunLine(BaseLine):
     """The tool calls that ended in this run, in the order in which the model made them."""
     requirements: list[Requirement]
     """What tool calls needed of somebody, settled or open."""
-    steps: list[dict[str, Any]]
+    steps: list[StepRecord]
+    """Of a workflow: its steps, in the order in which they began; those that began."""
     members: NotRequired[list[MemberRecord]]
-    """Of a team: the runs of its members, in the order in which they ended."""
+    """Of a team or a workflow: the runs inside this one, in the order in which they ended."""
     state_conflicts: NotRequired[list[StateConflict]]
-    """What members changed at once, and whose change holds."""
+    """What members or steps changed at once, and whose change holds."""
     error: ErrorRecord | None
     metrics: RunMetrics
     total_metrics: Totals
@@ -202,6 +124,8 @@ class StateLine(BaseLine):
     """True where a whole state was put in place of the old one; the patch tells the difference."""
     by: str | None
     """The run that made the change, if one did."""
+    step: NotRequired[str]
+    """Of a workflow's run: the step that made it, by its id."""
     session_state: State
     session_metrics: SessionMetrics
 

@@ -1,6 +1,6 @@
 """What a run is asked to do, and what it will send."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import chain
 from typing import Any
@@ -14,18 +14,20 @@ from .errors import LimitReached
 from .history import History, HistoryPolicy, choose, choose_of_member
 from .inside import Inside, Outer, unended_inside
 from .limits import Budget, Limits, TimeLimit
-from .lines import HistoryRecord, Kind, RunLine, State
+from .lines import HistoryRecord, RunLine, State
 from .media import without
 from .messages import Message, ToolCall, assistant, system
 from .model import Model, ModelRequest
 from .process import Process
+from .records import Kind
 from .session import StateChange, Tip, tip_after
 from .session_summary import to_be_sent
 from .settling import settles_only
 from .state import merge
 from .store import SessionLog
 from .templates import Instructions
-from .tools import Tool, ToolServer, ToolSpec, for_model
+from .tools import Tool, ToolServer, ToolSpec, by_name, for_model
+from .work import Begun, Work
 
 
 @dataclass(frozen=True)
@@ -79,8 +81,14 @@ class Order:
     """Models that runs inside this one may ask."""
     tools_resuming: tuple[Tool, ...] = ()
     """With these, runs inside are gone on with whose own tool the model has no more."""
-    tools_inside: Mapping[str, Mapping[str, Tool] | None] = field(default_factory=dict)
-    """The tools of the members, by the members' names; None where only their servers know."""
+    tools_inside: Mapping[str, Mapping[str, ToolSpec] | None] = field(default_factory=dict)
+    """The tools of members and steps, by their names; None where only their servers know."""
+    tells_history: bool = False
+    """Of a workflow: whether its steps are told of earlier executions."""
+    step_specs: Mapping[str, ToolSpec] = field(default_factory=dict)
+    """Of a workflow: what its steps may have to be told, by their names."""
+    work: "Callable[[Order, Plan, Begun], Work] | None" = None
+    """What is done in place of asking the model."""
 
     @property
     def models(self) -> tuple[Model, ...]:
@@ -88,10 +96,22 @@ class Order:
         return (self.model, *self.fallbacks)
 
     @property
+    def known_tools(self) -> Mapping[str, ToolSpec] | None:
+        """What of it may have to be settled: its tools, or steps; None if only servers know."""
+        if self.servers:
+            return None
+        return {n: tool.spec for n, tool in by_name(self.tools).items()} | dict(self.step_specs)
+
+    @property
     def time(self) -> TimeLimit:
         """How long the run may take."""
         around = self.outer.exchange.time if self.outer else None
         return TimeLimit(self.limits, self.budget, around, self.run_id)
+
+    @property
+    def folder(self) -> str | None:
+        """Where the run was called that this one goes on with."""
+        return self.resumes["cwd"] if self.resumes else None
 
     @property
     def whole_input(self) -> str:

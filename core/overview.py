@@ -3,7 +3,8 @@
 from itertools import chain
 from typing import Any
 
-from .lines import RunLine, Status
+from .lines import RunLine
+from .records import Status
 from .session import is_top_run, tip_after
 from .store import InFlight, SessionLog, Store
 from .typed import TypedDict

@@ -18,8 +18,9 @@ from .errors import (
     StoreError,
     UsageError,
 )
-from .lines import RunLine, State, Status
+from .lines import RunLine, State
 from .messages import Message
+from .records import Status
 from .store import Problem
 from .usage import RunMetrics
 

@@ -1,21 +1,22 @@
 """The line of a run: as it is when the run begins, and as it is when it ended."""
 
 import os
-from dataclasses import dataclass
 from typing import Any, cast
 
 from .clock import now
-from .errors import ClewError
+from .exchange import Exchange
 from .flight import interruption, without_details
-from .lines import RunLine, Status
+from .lines import RunLine
 from .messages import assistant, in_call_order
 from .order import Order, Plan
+from .records import Requirement
 from .session import Draft, seal
 from .store import SessionLog
 from .text import storable
 from .turns import Turns
 from .usage import run_metrics, totals
 from .version import VERSION
+from .work import Outcome
 
 
 def intent_line(order: Order, planned: Plan, log: SessionLog) -> RunLine:
@@ -39,21 +40,21 @@ def intent_line(order: Order, planned: Plan, log: SessionLog) -> RunLine:
         "content": "",
         "data": None,
         "finish_reason": None,
-        "model": order.model.name,
+        "model": order.model.name or None,
         "resolved_model": None,
         "messages": planned.own,
         "history": planned.history.record,
         "tools": [],
-        "requirements": [],
-        "steps": [],
-        **({"members": []} if order.kind == "team" else {}),
+        "requirements": _still_open(order),
+        "steps": order.resumes["steps"] if order.resumes else [],
+        **({"members": []} if order.kind != "agent" else {}),
         "error": error.record(),
         "metrics": metrics,
         "total_metrics": without_details(metrics),
         "state_patch": order.change.patch_for(planned.tip),
         "metadata": order.metadata,
         "options": _asked(order),
-        "cwd": _cwd(),
+        "cwd": (order.outer.folder if order.outer else order.folder) or _cwd(),
         "clew_version": VERSION,
     }
     draft = Draft("run", fields, order.change)
@@ -61,6 +62,13 @@ def intent_line(order: Order, planned: Plan, log: SessionLog) -> RunLine:
     line = seal(draft, planned.tip, created_at=now(), **who)
     line["seq"] = None
     return cast(RunLine, line)
+
+
+def _still_open(order: Order) -> list[Requirement]:
+    """Return what steps of the resumed run wait for: it is open until it is decided."""
+    if order.kind != "workflow" or order.resumes is None:
+        return []
+    return [one for one in order.resumes["requirements"] if one["decision"] is None]
 
 
 def _asked(order: Order) -> dict[str, Any]:
@@ -89,41 +97,36 @@ def _asked(order: Order) -> dict[str, Any]:
         "budget_timeout": order.budget.seconds,
         "tool": list(dict.fromkeys(tool.spec.source for tool in order.tools if tool.spec.source)),
     }
-    return {"history": order.history.on} | {
+    return {"history": order.history.on or order.tells_history} | {
         k: v for k, v in asked.items() if v not in (None, {}, [], "")
     }
 
 
-@dataclass(frozen=True)
-class Outcome:
-    """How a run ended."""
-
-    status: Status
-    exit_code: int
-    error: ClewError | None = None
-    data: Any = None
-
-
-def final_line(intent: RunLine, turns: Turns, outcome: Outcome, before: str) -> RunLine:
-    """Return the line of a run that ended so; `before` is its answer if no other came."""
-    exchange = turns.exchange
+def ended_line(intent: RunLine, exchange: Exchange, outcome: Outcome) -> RunLine:
+    """Return the line of a run that ended so, with what its models used."""
     seconds = exchange.seconds
-    metrics = run_metrics(exchange.calls, seconds, exchange.first_token)
-    reply, content = exchange.reply, exchange.content
-    broken_off = [assistant(content)] if exchange.is_open and content else []
     line = intent.copy()
     line["status"] = outcome.status
     line["exit_code"] = outcome.exit_code
     line["error"] = outcome.error.record() if outcome.error else None
-    line["content"] = content or before
     line["data"] = outcome.data
+    line["metrics"] = run_metrics(exchange.calls, seconds, exchange.first_token)
+    line["total_metrics"] = totals([*exchange.calls, *exchange.calls_inside], seconds)
+    return line
+
+
+def line_of_turns(intent: RunLine, turns: Turns, outcome: Outcome, before: str) -> RunLine:
+    """Return the line of a run that asked a model; `before` is its answer if no other came."""
+    exchange = turns.exchange
+    reply, content = exchange.reply, exchange.content
+    broken_off = [assistant(content)] if exchange.is_open and content else []
+    line = ended_line(intent, exchange, outcome)
+    line["content"] = content or before
     line["finish_reason"] = reply.finish_reason if reply else None
     line["resolved_model"] = reply.resolved_model if reply else None
     line["messages"] = in_call_order([*intent["messages"], *turns.said, *broken_off])
     line["tools"] = turns.tools
     line["requirements"] = turns.requirements
-    line["metrics"] = metrics
-    line["total_metrics"] = totals([*exchange.calls, *exchange.calls_inside], seconds)
     if "members" in line:
         line["members"] = turns.round.members
     if turns.round.conflicts:

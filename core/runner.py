@@ -7,37 +7,29 @@ acknowledged.
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from copy import deepcopy
 from dataclasses import replace
 from typing import cast
 
-from .answer_repair import Repairs
-from .approvals import Settlement
+from .asking import Asking
 from .attachments import enclosed_before
-from .chain import calls_before
-from .errors import Cancelled, ClewError, RequestRefused, SchemaMismatch, StoreError
+from .errors import Cancelled, ClewError, StoreError
 from .events import Announcer, Listener
 from .exchange import Exchange
 from .flight import draft_of
 from .inside import Outer
 from .lines import RunLine
-from .messages import open_calls
-from .order import Order, Plan, first_request, plan, within_budget
+from .order import Order, plan, within_budget
 from .result import RunOutput
-from .run_line import Outcome, final_line, intent_line
+from .run_line import intent_line
 from .run_state import RunState
 from .session import StateChange, always
 from .stop import Stop
 from .store import Flight, SessionLog
-from .tool_round import ToolRound
-from .tools import RunContext, Tool, by_name
-from .turns import Turns
+from .tools import RunContext, by_name
+from .work import Begun, Outcome, Work
 
 Shield = Callable[[], AbstractContextManager[None]]
 """Holds back whatever could stop the process while a line is written."""
-
-_PAUSED = 6
-_CUT = 5
 
 
 def perform(
@@ -52,22 +44,17 @@ def perform(
     """
     planned = plan(order, log)
     order = within_budget(order, planned.tip)
-    context = _context(order, log)
-    offered = by_name(order.tools)
+    by_name(order.tools)  # or two of the same name would be found only when it has begun
     intent = intent_line(order, planned, log)
     flight = _begin(order, log, intent, shield)
     outer = _outer(order, log, flight, listener)
     state = RunState(planned.tip, order.change)
-    again = order.to_go_on_with
-    earlier = calls_before(log, order.resumes)
-    ended = [record for record in earlier if record["tool_call_id"] not in again]
-    tools = ToolRound(log, flight, outer, state, context, again, ended)
-    turns = _turns(order, tools, offered)
-    exchange, announcer = turns.exchange, turns.announcer
+    begun = Begun(log, flight, outer, state, _context(order, log, outer.folder))
+    work: Work = (order.work or Asking)(order, planned, begun)
     stop: BaseException | None = None
     try:
-        announcer.tell(announcer.event("RunStarted"))
-        outcome = _outcome(order, planned, turns)
+        outer.announcer.tell(outer.announcer.event("RunStarted"))
+        outcome = work.go()
     except ClewError as error:
         outcome = Outcome("ERROR", error.exit_code, error)
     except (Cancelled, KeyboardInterrupt) as error:
@@ -76,23 +63,21 @@ def perform(
     except BaseException:
         flight.stranded()
         raise
-    unmended = "" if outcome.status == "PAUSED" else turns.give_up(planned.own)
-    line = final_line(intent, turns, outcome, unmended)
-    exchange.break_off(unmended)
-    result, late = _land(log, flight, line, state.change, shield, tools.unstored)
+    line = work.end(intent, outcome)
+    result, late = _land(log, flight, line, state.change, shield, work.unstored)
     if order.inside is not None:
         order.inside.unstored = result.store_error
         order.inside.line = result.line if result.store_error is None else None
         if order.inside.is_around(outcome.error):
             order.inside.limit = outcome.error
-    announcer.end(result.line)
+    outer.announcer.end(result.line)
     ended_by = stop or late
     if ended_by is not None:
         raise ended_by
     return result
 
 
-def _context(order: Order, log: SessionLog) -> RunContext:
+def _context(order: Order, log: SessionLog, folder: str | None) -> RunContext:
     return RunContext(
         run_id=order.run_id,
         session_id=log.session_id,
@@ -100,6 +85,7 @@ def _context(order: Order, log: SessionLog) -> RunContext:
         session_state={},
         metadata=order.metadata,
         environment=order.environment,
+        folder=folder,
     )
 
 
@@ -113,6 +99,7 @@ def _outer(order: Order, log: SessionLog, flight: Flight, listener: Listener) ->
         order.kind,
         order.name,
         around.announcer if around else None,
+        order.inside.step if order.inside else None,
     )
     exchange = Exchange(
         order.model,
@@ -135,32 +122,7 @@ def _outer(order: Order, log: SessionLog, flight: Flight, listener: Listener) ->
         announcer,
         exchange.stop,
         files=(*before, *order.files),
-    )
-
-
-def _turns(order: Order, tools: ToolRound, offered: dict[str, Tool]) -> Turns:
-    earlier = order.resumes["requirements"] if order.resumes else []
-    waiting = [deepcopy(one) for one in earlier if one["decision"] is None]
-    inside: dict[str, dict[str, Settlement]] = {}
-    for one in waiting:
-        if "inside" in one and one["tool_call_id"] in order.settled:
-            settled = inside.setdefault(one["inside"]["tool_call_id"], {})
-            settled[one["tool_call_id"]] = order.settled[one["tool_call_id"]]
-    return Turns(
-        tools.outer.exchange,
-        tools.flight,
-        tools.outer.announcer,
-        tools,
-        tools.context.user_id,
-        offered=offered,
-        resuming=by_name(order.tools_resuming),
-        decide=order.decide,
-        settled=dict(order.settled),
-        settled_inside=inside,
-        waiting={one["tool_call_id"]: one for one in waiting if "inside" not in one},
-        tool_call_limit=order.tool_call_limit,
-        agenda=order.agenda,
-        repairs=Repairs(order.schema, order.limits.rounds if order.schema else 0),
+        folder=around.folder if around else order.folder,
     )
 
 
@@ -212,21 +174,6 @@ def _begin(order: Order, log: SessionLog, intent: RunLine, shield: Shield) -> Fl
     if order.process is not None:
         begun[0].note({"process": order.process})
     return begun[0]
-
-
-def _outcome(order: Order, planned: Plan, turns: Turns) -> Outcome:
-    if not turns.go(first_request(order, planned), open_calls(planned.own)):
-        return Outcome("PAUSED", _PAUSED)
-    reply = turns.exchange.reply
-    if reply is not None and reply.finish_reason == "content_filter":
-        raise RequestRefused("the provider's content filter stopped the answer")
-    cut = reply is not None and reply.finish_reason == "length"
-    code = _CUT if cut else 0
-    try:
-        return Outcome("COMPLETED", code, data=turns.repairs.data())
-    except SchemaMismatch as error:
-        error.hint = "it was cut off at its longest length: see --max-tokens" if cut else error.hint
-        raise
 
 
 def _cancelled(error: BaseException) -> Outcome:

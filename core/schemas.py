@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-from . import errors, events, lines, messages, usage
+from . import errors, events, lines, messages, records, usage
 
 _DOCUMENTED = ConfigDict(use_attribute_docstrings=True, strict=True)
 _TYPES: tuple[Any, ...] = (
@@ -21,13 +21,15 @@ _TYPES: tuple[Any, ...] = (
     usage.RunMetrics,
     usage.SessionMetrics,
     lines.HistoryRecord,
-    lines.ForkRecord,
-    lines.ToolRecord,
-    lines.FieldRecord,
-    lines.InnerRecord,
-    lines.MemberRecord,
-    lines.StateConflict,
-    lines.Requirement,
+    records.ForkRecord,
+    records.ToolRecord,
+    records.FieldRecord,
+    records.InnerRecord,
+    records.MemberRecord,
+    records.StateConflict,
+    records.Requirement,
+    records.MovedRecord,
+    records.StepRecord,
     lines.RepairRecord,
     lines.Covered,
     lines.RunLine,

@@ -8,8 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from .lines import ToolRecord
 from .messages import TASK_RESULTS, told_before
+from .records import ToolRecord
 from .text import shorten
 from .tools import CREATE_TASK, EXECUTE_TASK, UPDATE_TASK, ToolError
 

@@ -118,7 +118,7 @@ class ExecuteTask:
     """Has a member do a task of the list."""
 
     reads_session = True
-    is_answer = False
+    makes_runs = True
 
     def __init__(self, members: Members) -> None:
         self._members = members

@@ -1,7 +1,7 @@
 """A team: a leader that has its members work, in the session that they share."""
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import ClassVar, get_args
@@ -11,17 +11,17 @@ from .clock import new_id, new_run_id
 from .delegation import DelegateTask, Members
 from .errors import UsageError
 from .invocation import Asked, Invocation
-from .lines import State, ToolRecord
+from .lines import State
 from .messages import ToolCall
 from .order import Order
-from .session import StateChange
+from .records import ToolRecord
 from .state import merge
 from .store import SessionLog
 from .task_list import tasks_done
 from .task_tools import ExecuteTask, agenda, task_tools
 from .team_words import Mode, delegated, history_of_team, interactions, introduction
 from .text import shorten
-from .tools import DELEGATE, TEAM_TOOLS, Tool, by_name
+from .tools import DELEGATE, TEAM_TOOLS, Tool, ToolSpec
 
 
 @dataclass(frozen=True)
@@ -93,25 +93,25 @@ class Team(Agent):
             if name not in self.takes:
                 known = ", ".join(sorted(self.takes)) or "none"
                 raise UsageError(f"no param {name!r}", hint=f"the team's params are: {known}")
-        super().check(input, _with_params(how, self.params))
+        super().check(input, how.with_params(self.params))
         for member in self.members:
-            member.check("", replace(_with_params(how, member.takes), resume=""))
+            member.check("", replace(how.with_params(member.takes), resume=""))
 
     def order(self, asked: Asked, log: SessionLog, how: Invocation) -> Order:
         """Return what is to be done; raise NotFoundError for a model nobody has."""
-        order = super().order(asked, log, _with_params(how, self.params))
+        order = super().order(asked, log, how.with_params(self.params))
         for tool in order.tools:
             if tool.spec.name in TEAM_TOOLS:
                 taken = f"a team's leader has a tool {tool.spec.name!r} of its own"
                 raise UsageError(taken, hint="`name` renames a tool")
         members = {str(member.name): self._member(member) for member in self.members}
         orders = {
-            name: member.order(Asked(new_run_id()), log, _inside(member, how, log))
+            name: member.order(Asked(new_run_id()), log, member.inside(how, log))
             for name, member in members.items()
         }
         at_work = Members(
             members,
-            lambda name: _inside(members[name], how, log),
+            lambda name: members[name].inside(how, log),
             lambda ended: self._before(ended, log),
         )
         asks_all = self.mode == "broadcast"
@@ -166,31 +166,6 @@ def _shown(value: object) -> str:
     return shorten(" ".join(repr(value).split()))
 
 
-def _with_params(how: Invocation, names: Collection[str]) -> Invocation:
-    """Return how it is called, with these params only."""
-    params = {name: value for name, value in how.params.items() if name in names}
-    return replace(how, params=params)
-
-
-def _inside(member: Agent, how: Invocation, log: SessionLog) -> Invocation:
-    """Return how a member is called when the team is called so."""
-    history = replace(member.history_policy, of=member.name)
-    return replace(
-        _with_params(how, member.takes),
-        session_id=log.session_id,
-        session_name=None,
-        run_id=None,
-        history=history,
-        files=(),
-        change=StateChange(),
-        system=None,
-        source=None,
-        metadata={},
-        resume=None,
-        process=None,
-    )
-
-
 def _ask(name: str) -> ToolCall:
     """Return a call that has a member do what the team was asked."""
     arguments = json.dumps({"member_id": name}, ensure_ascii=False)
@@ -201,10 +176,10 @@ def _ask(name: str) -> ToolCall:
     }
 
 
-def _tools_of(orders: Mapping[str, Order]) -> dict[str, Mapping[str, Tool] | None]:
+def _tools_of(orders: Mapping[str, Order]) -> dict[str, Mapping[str, ToolSpec] | None]:
     """Return the tools of all members, and of theirs; None where only their servers know."""
-    tools: dict[str, Mapping[str, Tool] | None] = {}
+    tools: dict[str, Mapping[str, ToolSpec] | None] = {}
     for name, order in orders.items():
-        tools[name] = None if order.servers else by_name(order.tools)
+        tools[name] = order.known_tools
         tools |= {f"{name}/{inner}": known for inner, known in order.tools_inside.items()}
     return tools

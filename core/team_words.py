@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Literal
 
-from .lines import ToolRecord
 from .messages import INTERACTIONS, TEAM_HISTORY, told_before
+from .records import ToolRecord
 from .session import is_turn
 from .store import SessionLog
 from .tools import CREATE_TASK, DELEGATE, EXECUTE_TASK, UPDATE_TASK

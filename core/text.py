@@ -4,6 +4,7 @@ import codecs
 import os
 import re
 import unicodedata
+from functools import lru_cache
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -34,6 +35,7 @@ def one_spelling(name: str) -> str:
     return unicodedata.normalize("NFC", name)
 
 
+@lru_cache(maxsize=1000)
 def is_secret_name(name: str) -> bool:
     """Tell whether a variable or option of this name holds a secret."""
     return _SECRET_NAME.search(name) is not None

@@ -14,8 +14,9 @@ from .errors import ClewError
 from .events import Event, EventName
 from .flight import member_of, unended
 from .inside import Inside, Outer, RunBooks, RunInside, changes_inside, passed_on
-from .lines import Decision, MemberRecord, Requirement, RunLine, State, StateConflict, ToolRecord
+from .lines import RunLine, State
 from .messages import ToolCall
+from .records import Decision, MemberRecord, Requirement, StateConflict, ToolRecord
 from .run_state import RunState
 from .session import StateChange
 from .state import conflicts, merge_all, only, storable_value

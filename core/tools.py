@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from .errors import UsageError
-from .lines import FieldRecord, Requirement, RequirementKind, State
+from .lines import State
 from .messages import ToolCall
+from .records import FieldRecord, Requirement, RequirementKind
 from .state import parse_json, storable_value
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ CREATE_TASK = "create_task"
 EXECUTE_TASK = "execute_task"
 UPDATE_TASK = "update_task_status"
 LIST_TASKS = "list_tasks"
+RUN_WORKFLOW = "run_workflow"
 RUN_TOOLS = frozenset({DELEGATE, EXECUTE_TASK})
 """Those whose calls are runs of members."""
 TEAM_TOOLS = frozenset({DELEGATE, CREATE_TASK, EXECUTE_TASK, UPDATE_TASK, LIST_TASKS})
@@ -41,7 +43,8 @@ class RunContext:
     """What a tool may know of its run. It may change `session_state`; the run keeps that.
 
     `environment` is what names the session to commands; `seconds` is how long the tool may take at
-    most, None for as long as it wants.
+    most, None for as long as it wants. `folder` is where commands run, if that is not where clew
+    was called: where the run was called that this one goes on with.
     """
 
     run_id: str
@@ -51,6 +54,7 @@ class RunContext:
     metadata: dict[str, Any] = field(default_factory=dict)
     environment: dict[str, str] = field(default_factory=dict)
     seconds: float | None = None
+    folder: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,8 +107,17 @@ class RunTool(Tool, Protocol):
     """A tool whose call makes a run inside the run that calls it: see `inside.RunInside`."""
 
     @property
+    def makes_runs(self) -> bool:
+        """It does."""
+
+
+@runtime_checkable
+class AnswerTool(Tool, Protocol):
+    """A tool whose result may be all that the run that calls it has to say."""
+
+    @property
     def is_answer(self) -> bool:
-        """Whether what that run says is the answer of the run around it, too."""
+        """Whether it is: then the model is not asked once more."""
 
 
 @runtime_checkable

@@ -10,7 +10,6 @@ from .clock import now
 from .errors import LimitReached, ProviderDown
 from .events import Announcer
 from .exchange import Exchange
-from .lines import Decision, Requirement, ToolRecord
 from .messages import (
     Message,
     ToolCall,
@@ -21,11 +20,13 @@ from .messages import (
     tool_result,
 )
 from .model import ModelReply, ModelRequest
+from .records import Decision, Requirement, ToolRecord
 from .store import Flight
 from .text import storable
 from .tool_calls import with_ids_of_their_own
 from .tool_round import Ready, ToolRound, record_of
 from .tools import (
+    AnswerTool,
     BookTool,
     RunTool,
     Tool,
@@ -109,10 +110,11 @@ class Turns:
         return False
 
     def _is_answered_inside(self, calls: Sequence[ToolCall]) -> bool:
-        """Tell whether runs inside this one have said its answer, and then say it.
+        """Tell whether runs inside this one, or other calls, have said its answer, and then say it.
 
         They may have ended in the run that this one goes on with, also all of them: if what they
-        said does not fit, then that run has said so, and the model is asked again.
+        said does not fit, then that run has said so, and the model is asked again. What no run has
+        said need not fit.
         """
         if not calls or not all(self._is_answer(call) for call in calls):
             return False
@@ -121,6 +123,10 @@ class Turns:
         if len(records) < len(calls) or any(record["tool_call_error"] for record in records):
             return False
         text = "\n\n".join(record["result"] for record in records)
+        if not any(isinstance(self._tool(call), RunTool) for call in calls):
+            self.exchange.take_over(text, None)
+            self.said.append(assistant(text))
+            return True
         lines = [self.round.line_of(call["id"]) for call in calls]
         if not any(lines) and not self.repairs.fits(text):
             return False
@@ -131,8 +137,11 @@ class Turns:
         return True
 
     def _is_answer(self, call: ToolCall) -> bool:
-        tool = self.offered.get(call["function"]["name"])
-        return isinstance(tool, RunTool) and tool.is_answer
+        tool = self._tool(call)
+        return isinstance(tool, AnswerTool) and tool.is_answer
+
+    def _tool(self, call: ToolCall) -> Tool | None:
+        return self.offered.get(call["function"]["name"])
 
     def _left(self, reply: ModelReply) -> Message | None:
         """Return what asks to go on with what is not done, if there is any; raise LimitReached."""

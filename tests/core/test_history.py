@@ -17,8 +17,9 @@ from clew.core.history import (
     sent_before,
     tokens_of,
 )
-from clew.core.lines import Line, RunLine, Status
+from clew.core.lines import Line, RunLine
 from clew.core.messages import Message, ToolCall, assistant, system, tool_result, user
+from clew.core.records import Status
 from clew.core.session import Tip
 from tests.stores.made import run_draft, sealed, state_line
 from tests.toolcalls import strict

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from clew.core import Agent
-from clew.core.lines import ToolRecord
 from clew.core.past import Past, ReadChatHistory, SearchPastSessions
+from clew.core.records import ToolRecord
 from clew.core.tools import RunContext
 from clew.stores.memory import MemoryStore
 from tests.toolcalls import call, record

@@ -4,8 +4,9 @@ from typing import Any, cast
 
 from clew.core.clock import now
 from clew.core.flight import interruption
-from clew.core.lines import Line, RunLine, SessionLine, Status, encode
+from clew.core.lines import Line, RunLine, SessionLine, encode
 from clew.core.messages import assistant, user
+from clew.core.records import Status
 from clew.core.session import Draft, StateChange, Tip, always, seal, tip_after
 from clew.core.store import SessionLog
 from clew.core.usage import Call, no_usage, run_metrics
