@@ -1,6 +1,7 @@
 """Processes that clew starts for a run: without the provider's keys, without any of clew's open
 files, and never outliving clew."""
 
+import atexit
 import errno
 import os
 import select
@@ -23,7 +24,11 @@ _DRAIN_SECONDS = 30.0
 
 
 def start(
-    argv: Sequence[str], environment: Mapping[str, str], *, keeps: Collection[str] = ()
+    argv: Sequence[str],
+    environment: Mapping[str, str],
+    folder: str | None = None,
+    *,
+    keeps: Collection[str] = (),
 ) -> "subprocess.Popen[bytes]":
     """Start a command with three pipes, in a session of its own: it can be ended with its children.
 
@@ -36,7 +41,7 @@ def start(
         if name not in NAMES and (name in keeps or not is_secret_name(name))
     }
     whole = inherited | dict(environment)
-    _look_for(argv[0], whole.get("PATH"))
+    _look_for(os.path.join(folder or "", argv[0]) if "/" in argv[0] else argv[0], whole.get("PATH"))
     pipe = subprocess.PIPE
     return subprocess.Popen(
         [*_GATE, *argv],
@@ -44,6 +49,7 @@ def start(
         stdout=pipe,
         stderr=pipe,
         env=whole,
+        cwd=folder,
         bufsize=0,  # closing such a stream never waits for whoever still writes to it
         start_new_session=True,
     )
@@ -69,26 +75,98 @@ def _is_bare_text(program: str) -> bool:
     return not begins.startswith(b"#!") and b"\0" not in begins
 
 
+class _Watcher:
+    """A process of its own that waits until we are gone, and then ends all commands that still run:
+    nobody else would be left to do it.
+
+    It is told, a line each time, which process groups there are, and takes the last line for true.
+    """
+
+    _SCRIPT = (
+        'while read -r now; do last=$now; done; for id in $last; do kill -s KILL -- "-$id"; done'
+    )
+
+    def __init__(self) -> None:
+        self._groups: list[int] = []
+        self._process: subprocess.Popen[bytes] | None = None
+        self._telling = threading.Lock()
+
+    def add(self, group: int) -> None:
+        """Have this group ended with us."""
+        with self._telling:
+            self._groups.append(group)
+            self._tell()
+
+    def drop(self, group: int) -> None:
+        """Leave this group alone: its number may soon be another's."""
+        with self._telling:
+            self._groups.remove(group)
+            self._tell()
+
+    def _tell(self) -> None:
+        line = b"%s\n" % b" ".join(b"%d" % group for group in self._groups)
+        for _ in range(2):  # one that is gone is replaced
+            if self._process is None:
+                self._start()
+            if self._process is None:
+                return
+            assert self._process.stdin is not None
+            try:
+                self._process.stdin.write(line)
+                return
+            except OSError:
+                self.leave()
+
+    def _start(self) -> None:
+        quiet = subprocess.DEVNULL
+        with suppress(OSError):
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", self._SCRIPT],
+                stdin=subprocess.PIPE,
+                stdout=quiet,
+                stderr=quiet,
+                env={},
+                cwd="/",
+                bufsize=0,
+                start_new_session=True,
+            )
+
+    def leave(self) -> None:
+        """Have it end."""
+        process, self._process = self._process, None
+        if process is not None:
+            assert process.stdin is not None
+            with suppress(OSError):
+                process.stdin.close()
+            process.wait()
+
+    def forget(self) -> None:
+        """Let go of it: this process is a copy of the one that it watches."""
+        if self._process is not None:
+            assert self._process.stdin is not None
+            with suppress(OSError):
+                self._process.stdin.close()
+            self._process.returncode = 0  # it is not ours to wait for
+        self._process, self._groups, self._telling = None, [], threading.Lock()
+
+
+_watcher = _Watcher()
+atexit.register(_watcher.leave)
+os.register_at_fork(after_in_child=_watcher.forget)
+
+
 @contextmanager
 def ended_with_us(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Let a command begin; end it, and all that it started, with the block, or when clew is killed.
-
-    For that a process of its own waits until we are gone: nobody else would be left to do it.
-    """
-    watch = ["/bin/sh", "-c", 'read -r _; kill -s KILL -- "-$1"', "sh", str(process.pid)]
-    quiet = subprocess.DEVNULL
-    watcher = None
-    with suppress(OSError):
-        watcher = subprocess.Popen(
-            watch, stdin=subprocess.PIPE, stdout=quiet, stderr=quiet, env={}, start_new_session=True
-        )
+    """Let a command begin; end it, and all that it started, with the block, or when clew is
+    killed."""
+    _watcher.add(process.pid)
     try:
         _let_go(process)
         yield
     finally:
+        _kill(process)
+        _watcher.drop(process.pid)  # as long as nobody has waited for it, the number is its own
         end(process)
-        if watcher is not None:
-            end(watcher)
 
 
 def _let_go(process: "subprocess.Popen[bytes]") -> None:
@@ -99,13 +177,17 @@ def _let_go(process: "subprocess.Popen[bytes]") -> None:
 
 def end(process: "subprocess.Popen[bytes]") -> None:
     """End a command and all that it started, and have nothing left of it."""
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(process.pid, signal.SIGKILL)
+    _kill(process)
     process.wait()
     for stream in (process.stdin, process.stdout, process.stderr):
         with suppress(OSError):
             if stream is not None:
                 stream.close()
+
+
+def _kill(process: "subprocess.Popen[bytes]") -> None:
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def code_of(process: "subprocess.Popen[bytes]") -> int | None:

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
-NAMES = ("CLEW_SESSION", "CLEW_RUN")
+NAMES = ("CLEW_SESSION", "CLEW_RUN", "CLEW_STEP", "CLEW_USER_INPUT", "CLEW_NOTE")
 """Variables that only a run may set: another run's would lead to another session."""
 
 _given: dict[str, str | None] = {}

@@ -575,8 +575,9 @@ def test_a_command_that_has_ended_leaves_no_process_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    before = children()
-    run(tmp_path, tools_of(command("true")), [call("t", "c1")], [call("t", "c2")])
+    run(tmp_path, tools_of(command("true")), [call("t", "c1")])
+    before = children()  # with the one that watches for all of this process
+    run(tmp_path, tools_of(command("true")), [call("t", "c2")], [call("t", "c3")])
     assert children() <= before  # an earlier test's may still end
 
 

@@ -1,0 +1,52 @@
+"""Where commands run in a run that is gone on with from another folder."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Clew
+from tests.paused import call, plays, tool
+
+STEPS = """
+kind: workflow
+steps:
+  - {name: one, run: [sh, -c, "echo from one > left.txt"], files: [left.txt]}
+  - {name: two, run: [sh, -c, "pwd; cat left.txt"], requires_confirmation: true}
+"""
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    return folder
+
+
+def test_a_tool_runs_where_the_run_began(clew: Clew, elsewhere: Path) -> None:
+    asks = str(clew.cwd / tool(clew, "where", "pwd", requires_confirmation=True))
+    model = plays(clew, [call("c1", "where", to="x")])
+    clew("run", "-q", "-s", "s", "-m", model, "-t", asks, "go", code=6)
+    line = clew("continue", "-q", "-s", "s", "--confirm", "--json", cwd=elsewhere).json
+    assert (line["tools"][0]["result"], line["cwd"]) == (str(clew.cwd), str(clew.cwd))
+
+
+def test_a_step_runs_where_the_run_began(clew: Clew, elsewhere: Path) -> None:
+    (clew.cwd / "flow.yaml").write_text(STEPS)
+    clew("run", "-q", "-s", "s", "--workflow", "flow.yaml", "go", code=6)
+    done = clew("continue", "-q", "-s", "s", "--confirm", cwd=elsewhere)
+    assert done.out == f"{clew.cwd}\nfrom one\n"
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_folder_that_is_gone_is_told(clew: Clew, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    (clew.cwd / "flow.yaml").write_text(STEPS)
+    flow = str(clew.cwd / "flow.yaml")
+    clew("run", "-q", "-s", "s", "--workflow", flow, "go", code=6, cwd=gone)
+    (gone / "left.txt").unlink()
+    gone.rmdir()
+    line = clew("continue", "-q", "-s", "s", "--confirm", "--json", code=1).json
+    assert f"the folder '{gone}', in which the run began, is gone" in line["error"]["message"]
+    assert json.loads(clew("history", "-s", "s", "--json", "-n", "1").out) == line
