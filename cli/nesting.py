@@ -1,4 +1,4 @@
-"""A clew command that a run's tool started: which run that was, and what it may not do."""
+"""A clew command that a run started, by a tool or a step: which run, and what it may not do."""
 
 import os
 
@@ -10,6 +10,11 @@ _ABOVE = "CLEW_CALLERS"
 def caller() -> str | None:
     """Return the id of the run that started this command."""
     return os.environ.get("CLEW_RUN") or None
+
+
+def step() -> str | None:
+    """Return the id of the workflow's step that started this command, if it was one."""
+    return (os.environ.get("CLEW_STEP") or None) if caller() else None
 
 
 def waiting_sessions() -> list[str]:

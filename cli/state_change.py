@@ -1,6 +1,5 @@
 """The commands of `clew state` that change the state: each writes one line, or none."""
 
-import os
 from collections.abc import Callable
 from typing import Any
 
@@ -9,7 +8,6 @@ import click
 from clew.core.errors import UsageError
 from clew.core.lines import State
 from clew.core.store import SessionLog
-from clew.core.text import is_secret_name
 
 from . import nesting, output
 from .app import App
@@ -73,8 +71,8 @@ def _change(
     log, name = _created(app, ref, owner) if create else (app.choose(ref, owner), None)
     for run in log.recover():
         output.note(f"run {run['run_id']} had died and was stored as INTERRUPTED")
-    by = nesting.caller()
-    line = log.append(state_draft(change, by=by, only_if=if_seq, create=create))
+    by, step = nesting.caller(), nesting.step()
+    line = log.append(state_draft(change, by=by, only_if=if_seq, create=create, step=step))
     if name is not None:  # only now: a change that fails makes no session
         app.store.rename(log.session_id, owner, name)
     app.warn_of_problems(log)
@@ -172,23 +170,14 @@ def update(place: Place, /, *, program: str, **where: Any) -> None:
     Example:
       clew state update '.visits += 1 | .seen |= (. + ["Lyon"] | unique)'
     """
-    import jq
-
+    from clew.core.jq_program import program as jq_program
     from clew.core.state import difference, merge, storable_value
-    from clew.core.text import storable
 
-    _forget_secrets()
-    try:
-        compiled = jq.compile(storable(program))
-    except ValueError as error:
-        raise UsageError(f"the jq program is wrong: {' '.join(str(error).split())}") from None
+    compiled = jq_program(program, apart=False)
 
     def change(state: State) -> State:
-        try:
-            with INTERRUPTS.at_once():
-                results = compiled.input_value(state).all()
-        except ValueError as error:
-            raise UsageError(f"the jq program failed: {error}") from None
+        with INTERRUPTS.at_once():
+            results = compiled.values(state)
         if len(results) != 1 or not isinstance(results[0], dict):
             raise UsageError(
                 "the jq program must give exactly one object",
@@ -196,15 +185,9 @@ def update(place: Place, /, *, program: str, **where: Any) -> None:
             )
         # jq's numbers are doubles: taken from it is only what differs from what it was given.
         new = storable_value(results[0], "the new state")
-        return merge(state, difference(jq.compile(".").input_value(state).first(), new))
+        return merge(state, difference(jq_program(".", apart=False).one(state), new))
 
     _change(place, _from_old(change), **where)
-
-
-def _forget_secrets() -> None:
-    """A jq program can read the environment, and what it makes is stored: no key may be there."""
-    for name in filter(is_secret_name, list(os.environ)):
-        del os.environ[name]
 
 
 @click.command("patch", short_help="Merge a JSON object into the state.")
