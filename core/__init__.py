@@ -22,7 +22,18 @@ if TYPE_CHECKING:
     from .mcp_server import McpServer as McpServer
     from .mcp_server import McpTool as McpTool
     from .result import RunOutput as RunOutput
+    from .steps import Command as Command
+    from .steps import Condition as Condition
+    from .steps import Loop as Loop
+    from .steps import Parallel as Parallel
+    from .steps import Pause as Pause
+    from .steps import Router as Router
+    from .steps import Step as Step
+    from .steps import StepInput as StepInput
+    from .steps import StepOutput as StepOutput
+    from .steps import Steps as Steps
     from .team import Team as Team
+    from .workflow import Workflow as Workflow
 else:
     _HOMES = {
         "Agent": "agent",
@@ -35,7 +46,18 @@ else:
         "McpTool": "mcp_server",
         "HistoryPolicy": "history",
         "RunOutput": "result",
+        "Command": "steps",
+        "Condition": "steps",
+        "Loop": "steps",
+        "Parallel": "steps",
+        "Pause": "steps",
+        "Router": "steps",
+        "Step": "steps",
+        "StepInput": "steps",
+        "StepOutput": "steps",
+        "Steps": "steps",
         "Team": "team",
+        "Workflow": "workflow",
     }
 
     def __getattr__(name: str) -> object:
@@ -50,12 +72,23 @@ __all__ = [
     "Agent",
     "Budget",
     "ClewError",
+    "Command",
+    "Condition",
     "File",
     "HistoryPolicy",
     "Invocation",
     "Limits",
+    "Loop",
     "McpServer",
     "McpTool",
+    "Parallel",
+    "Pause",
+    "Router",
     "RunOutput",
+    "Step",
+    "StepInput",
+    "StepOutput",
+    "Steps",
     "Team",
+    "Workflow",
 ]

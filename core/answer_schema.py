@@ -156,9 +156,9 @@ def parse_answer(text: str, schema: dict[str, Any]) -> Any:
 
 def check_input(text: str, schema: dict[str, Any]) -> None:
     """Raise UsageError unless a prompt is JSON that fits."""
-    data = parse_json(text, "the prompt, which the agent's input_schema describes,")
+    data = parse_json(text, "the prompt, which the input_schema describes,")
     try:
-        misfits = _misfits(data, schema, "the prompt does not fit the agent's input_schema")
+        misfits = _misfits(data, schema, "the prompt does not fit the input_schema")
     except _Unusable as error:
         raise UsageError(str(error)) from None
     if misfits:

@@ -1,12 +1,20 @@
 """Who lets a tool run, gives it what only a person knows, or stands in for it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, KeysView, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from .clock import now
+from .deadline import within
 from .errors import UsageError
-from .lines import Decision, Requirement
+from .records import Decision, Requirement
+from .stop import Stop
 from .tools import ToolSpec
+
+CONFIRMABLE = ("confirm", "review")
+"""Kinds of what needs no more than a yes."""
+LATE = "nobody answered in time"
+"""What is noted where it was the time that decided."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +32,11 @@ class Settlement:
         return self.decision in ("confirmed", "answered")
 
 
+def expired(requirement: Requirement) -> bool:
+    """Tell whether the time is over in which somebody could settle this."""
+    return requirement["decision"] is None and requirement.get("expires_at", "~") <= now()
+
+
 Decide = Callable[[Requirement, ToolSpec], Settlement | None]
 """Decides about a requirement at once; None leaves it open, and the run pauses."""
 
@@ -34,12 +47,24 @@ def pause(_requirement: Requirement, _tool: ToolSpec) -> None:
 
 def confirm_all(requirement: Requirement, _tool: ToolSpec) -> Settlement | None:
     """Say yes to whatever needs no more than that."""
-    return Settlement("confirmed") if requirement["kind"] == "confirm" else None
+    return Settlement("confirmed") if requirement["kind"] in CONFIRMABLE else None
 
 
 def reject_all(_requirement: Requirement, _tool: ToolSpec) -> Settlement:
     """Say no."""
     return Settlement("rejected", note="tools that need approval are not allowed here")
+
+
+def stoppable(decide: Decide, stop: Stop) -> Decide:
+    """Return what decides, given up when the run is to stop: a signal does not reach its thread."""
+    if decide is pause or decide is confirm_all:
+        return decide
+
+    def decided(requirement: Requirement, spec: ToolSpec) -> Settlement | None:
+        stop.check()
+        return within(None, lambda _give: decide(requirement, spec), lambda _piece: None, stop)
+
+    return decided
 
 
 @dataclass(frozen=True)
@@ -71,10 +96,10 @@ class Answers:
         waiting = {one["tool_call_id"]: one for one in requirements if one["decision"] is None}
         settled: dict[str, Settlement] = {}
         for name, text in self.results.items():
-            call = _find(waiting, name, "result")
+            call = _find(waiting, name, ("result", "review"))
             _add(settled, call, Settlement("supplied", self.note, result=text))
         for name in filter(None, self.confirm):
-            _add(settled, _find(waiting, name, "confirm"), Settlement("confirmed", self.note))
+            _add(settled, _find(waiting, name, CONFIRMABLE), Settlement("confirmed", self.note))
         for name in filter(None, self.reject):
             _add(settled, _find(waiting, name, None), Settlement("rejected", self.note))
         for call, values in self._answered(waiting).items():
@@ -83,7 +108,7 @@ class Answers:
             raise UsageError("all that is left cannot be both confirmed and rejected")
         rest = {call: one for call, one in waiting.items() if call not in settled}
         if "" in self.confirm:
-            yes = [call for call, one in rest.items() if one["kind"] == "confirm"]
+            yes = [call for call, one in rest.items() if one["kind"] in CONFIRMABLE]
             settled |= dict.fromkeys(yes, Settlement("confirmed", self.note))
         if "" in self.reject:
             settled |= dict.fromkeys(rest, Settlement("rejected", self.note))
@@ -112,8 +137,9 @@ def _add(settled: dict[str, Settlement], call: str, settlement: Settlement) -> N
         )
 
 
-def _names(requirement: Requirement) -> set[str]:
-    return {each["name"] for each in requirement["fields"]}
+def _names(requirement: Requirement) -> KeysView[str]:
+    """Return the names of the fields, in their order."""
+    return dict.fromkeys(each["name"] for each in requirement["fields"]).keys()
 
 
 def _called(one: Requirement) -> list[str]:
@@ -122,10 +148,10 @@ def _called(one: Requirement) -> list[str]:
     return [tool, f"{one['inside']['name']}/{tool}"] if "inside" in one else [tool]
 
 
-def _find(waiting: Mapping[str, Requirement], name: str, kind: str | None) -> str:
+def _find(waiting: Mapping[str, Requirement], name: str, kinds: Sequence[str] | None) -> str:
     """Return the id of the open call of this name; raise UsageError if that is not one."""
     found = [call for call, one in waiting.items() if name in (call, *_called(one))]
-    if len(found) == 1 and kind in (None, waiting[found[0]]["kind"]):
+    if len(found) == 1 and (kinds is None or waiting[found[0]]["kind"] in kinds):
         return found[0]
     shown = ", ".join(
         f"{one['tool_call_id']} ({_called(one)[-1]}, needs {one['kind']})"
@@ -134,6 +160,6 @@ def _find(waiting: Mapping[str, Requirement], name: str, kind: str | None) -> st
     if len(found) > 1:
         raise UsageError(f"several open calls are of {name!r}", hint=f"open: {shown}")
     if found:
-        needs = waiting[found[0]]["kind"]
-        raise UsageError(f"call {name!r} needs {needs}, not {kind}", hint=f"open: {shown}")
+        needs, said = waiting[found[0]]["kind"], (kinds or [""])[0]
+        raise UsageError(f"call {name!r} needs {needs}, not {said}", hint=f"open: {shown}")
     raise UsageError(f"no open call {name!r}", hint=f"open: {shown}" if shown else None)

@@ -11,6 +11,11 @@ def now() -> str:
     return stamp(datetime.now(UTC))
 
 
+def later(seconds: float) -> str:
+    """Return the time so many seconds from now."""
+    return stamp(datetime.now(UTC) + timedelta(seconds=seconds))
+
+
 def stamp(moment: datetime) -> str:
     """Return `moment` as lines carry it; such texts sort by time."""
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -10,6 +10,7 @@
     ├── DamagedError               65   a session file cannot be read
     ├── StoreError                 74   something cannot be read or written
     ├── ToolServerDown              1   a server of tools cannot be used
+    ├── StepFailed                  1   a step of a workflow failed, or was not allowed
     ├── BusyError                  75   another process has the turn
     ├── ConfigError                78   bad or untrusted configuration
     └── ModelError                  1   the model's side
@@ -117,6 +118,16 @@ class StoreError(ClewError):
 
     kind = "store"
     exit_code = 74
+
+
+class StepFailed(ClewError):
+    """A step of a workflow failed, or somebody did not allow it."""
+
+    kind = "step"
+
+    def __init__(self, message: str, *, hint: str | None = None, retryable: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        self.retryable = retryable
 
 
 class BusyError(ClewError):

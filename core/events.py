@@ -6,7 +6,8 @@ from typing import Any, Literal, NotRequired, cast
 
 from .clock import now
 from .errors import ErrorRecord
-from .lines import Decision, RunLine, Status, ToolRecord
+from .lines import RunLine
+from .records import Decision, Status, StepRecord, ToolRecord
 from .typed import TypedDict
 from .usage import CallKind
 
@@ -47,6 +48,30 @@ EventName = Literal[
     "TeamRunPaused",
     "TeamRunCancelled",
     "TeamRunError",
+    "WorkflowStarted",
+    "WorkflowRunContent",
+    "WorkflowCompleted",
+    "WorkflowPaused",
+    "WorkflowCancelled",
+    "WorkflowError",
+    "StepStarted",
+    "StepCompleted",
+    "StepSkipped",
+    "StepPaused",
+    "StepCancelled",
+    "StepError",
+    "StepsExecutionStarted",
+    "StepsExecutionCompleted",
+    "ParallelExecutionStarted",
+    "ParallelExecutionCompleted",
+    "ConditionExecutionStarted",
+    "ConditionExecutionCompleted",
+    "LoopExecutionStarted",
+    "LoopExecutionCompleted",
+    "LoopIterationStarted",
+    "LoopIterationCompleted",
+    "RouterExecutionStarted",
+    "RouterExecutionCompleted",
 ]
 
 
@@ -60,6 +85,8 @@ class Event(TypedDict):
     created_at: str
     name: NotRequired[str | None]
     """Of a run inside another: whose it is."""
+    step_id: NotRequired[str]
+    """Of a run that a workflow's step makes: the id of that step."""
     model: NotRequired[str]
     kind: NotRequired[CallKind]
     """What a request to the model is for."""
@@ -78,6 +105,8 @@ class Event(TypedDict):
     max_iterations: NotRequired[int]
     open_tasks: NotRequired[list[str]]
     """What is left to be done, in words."""
+    step: NotRequired[StepRecord]
+    """Of a workflow: the part that begins or has ended."""
     run: NotRequired[RunLine]
     """The whole line; only the last event has it."""
 
@@ -92,9 +121,26 @@ ENDS: dict[Status, EventName] = {
 }
 
 
+_OF_WORKFLOWS: dict[str, EventName] = {
+    "RunStarted": "WorkflowStarted",
+    "RunContent": "WorkflowRunContent",
+    "RunCompleted": "WorkflowCompleted",
+    "RunPaused": "WorkflowPaused",
+    "RunCancelled": "WorkflowCancelled",
+    "RunError": "WorkflowError",
+}
+_OF_AGENTS = {theirs: word for word, theirs in _OF_WORKFLOWS.items()}
+
+
 def word_of(event: Event) -> str:
-    """Return what an event tells, as an agent's tells it: a team's has `Team` before that."""
-    return event["event"].removeprefix("Team")
+    """Return what an event tells, as an agent's tells it: a team's and a workflow's differ."""
+    return _OF_AGENTS.get(event["event"]) or event["event"].removeprefix("Team")
+
+
+def _called(name: EventName, kind: str) -> EventName:
+    if kind == "workflow":
+        return _OF_WORKFLOWS.get(name, name)
+    return cast(EventName, f"Team{name}") if kind == "team" else name
 
 
 class LastKept:
@@ -131,6 +177,7 @@ class Announcer:
         kind: str = "agent",
         name: str | None = None,
         outer: "Announcer | None" = None,
+        step: str | None = None,
     ) -> None:
         self._listener: Listener = listener if outer is None else outer._listener
         self._lock: threading.RLock = threading.RLock() if outer is None else outer._lock
@@ -139,17 +186,22 @@ class Announcer:
         self._kind = kind
         self._name = name
         self._outer = outer
+        self._step = step
 
     def event(self, name: EventName) -> Event:
         """Return a bare event of this run."""
         event: Event = {
-            "event": cast(EventName, f"Team{name}") if self._kind == "team" else name,
+            "event": _called(name, self._kind),
             "run_id": self.run_id,
             "parent_run_id": self._outer.run_id if self._outer else None,
             "session_id": self._session_id,
             "created_at": now(),
         }
-        return {**event, "name": self._name} if self._outer else event
+        if self._outer is not None:
+            event["name"] = self._name
+        if self._step is not None:
+            event["step_id"] = self._step
+        return event
 
     def tell(self, event: Event) -> None:
         """Pass an event on."""

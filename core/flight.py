@@ -7,7 +7,8 @@ be mended (another one asks for that); for each tool call `{"begun": ToolRecord}
 (only its ids, as the run begins, where it made a run before that is gone on with) and
 `{"tool": ToolRecord}` when it ended; `{"requirement": Requirement}` when somebody decided, and
 `{"state_patch": …}` for what the run has changed in the state and not stored yet. `{"member":
-MemberRecord, "metrics": Totals}` tells of a run inside this one that has its line. `{"process":
+MemberRecord, "metrics": Totals}` tells of a run inside this one that has its line, `{"step":
+StepRecord}` of a workflow's step that begins or has ended (see `step_tree`). `{"process":
 Process}` says who can be told to stop.
 
 What a model is asked about a session, outside of a run, is written down in the same way.
@@ -17,9 +18,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from .errors import ClewError
-from .lines import Line, MemberRecord, Requirement, RunLine, SessionLine, ToolRecord
+from .lines import Line, RunLine, SessionLine
 from .messages import Message, ToolCall, assistant, in_call_order, open_calls, tool_result
+from .records import MemberRecord, Requirement, ToolRecord
 from .session import Draft, StateChange
+from .step_tree import StepNotes
 from .tools import RUN_TOOLS, readable_arguments
 from .usage import Call, Totals, add_totals, estimate_tokens, no_totals, run_metrics
 
@@ -79,7 +82,8 @@ class _Died:
         self._begun: dict[str, str | None] = {}
         self._done: dict[str, ToolRecord] = {}
         self._tools: list[ToolRecord] = []
-        self._requirements: list[Requirement] = []
+        self._requirements = {one["tool_call_id"]: one for one in intent["requirements"]}
+        self._steps = StepNotes(intent["steps"])
         self._patch = intent["state_patch"]
         self._members: list[MemberRecord] = []
         self._inside = no_totals()
@@ -102,9 +106,16 @@ class _Died:
             record = cast(ToolRecord, note["tool"])
             self._done[record["tool_call_id"]] = record
         elif "requirement" in note:
-            self._requirements.append(cast(Requirement, note["requirement"]))
+            decided = cast(Requirement, note["requirement"])
+            self._requirements[decided["tool_call_id"]] = decided
         elif "state_patch" in note:
             self._patch = note["state_patch"]
+        else:
+            self._take_inside(note)
+
+    def _take_inside(self, note: dict[str, Any]) -> None:
+        if "step" in note:
+            self._steps.take(note)
         elif "member" in note:
             self._members.append(cast(MemberRecord, note["member"]))
             self._inside = add_totals(self._inside, cast(Totals, note["metrics"]))
@@ -134,7 +145,8 @@ class _Died:
         said = [*self._messages, *([assistant(content)] if content else [])]
         line["messages"] = in_call_order(said)
         line["tools"] = self._tools
-        line["requirements"] = self._requirements
+        line["requirements"] = list(self._requirements.values())
+        line["steps"] = self._steps.steps
         line["state_patch"] = self._patch
         line["metrics"] = metrics
         inside = {**self._inside, "duration": 0.0}

@@ -9,7 +9,7 @@ from .store import SessionLog
 
 
 def inherited(log: SessionLog, resume: str | None) -> dict[str, Any]:
-    """Return what the last run that is COMPLETED or PAUSED hands on: agent, model, options.
+    """Return what the last run that is COMPLETED or PAUSED hands on: what it ran, model, options.
 
     Only top-level runs count. A run that is resumed hands on its own. Limits, schema, state, files
     and output are never handed on.
@@ -20,12 +20,18 @@ def inherited(log: SessionLog, resume: str | None) -> dict[str, Any]:
     options = run.get("options") or {}
     return {
         "model": run["model"],
-        "agent": options.get("agent") or options.get("team"),
+        "kind": run["kind"],
+        "agent": options.get(run["kind"]),
         "param": options.get("param"),
         "system": options.get("system"),
         "option": options.get("option"),
         "tool": options.get("tool"),
     }
+
+
+def left_behind(log: SessionLog) -> RunLine | None:
+    """Return the last top-level run of a session in which none hands anything on, if it has one."""
+    return next(filter(is_top_run, log.newest()), None) if _last_good(log) is None else None
 
 
 def _last_good(log: SessionLog) -> RunLine | None:

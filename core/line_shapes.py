@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .shapes import members
+from .shapes import fitting, members
 
 _NULL = type(None)
 _USED = {
@@ -19,6 +19,33 @@ _USED = {
 _TOTALS = {**_USED, "cost_unknown": int, "requests": int}
 _METRICS = {**_TOTALS, "details": [{**_USED, "model": str}]}
 _ERROR = {"kind": str, "message": str, "hint": (str, _NULL), "exit_code": int}
+
+
+def _is_step(value: Any) -> bool:
+    return _is_step_record(value)
+
+
+_STEP = {
+    "id": str,
+    "name": str,
+    "kind": str,
+    "status": str,
+    "input": str,
+    "content": str,
+    "files": [{"name": str, "mime": str, "bytes": int, "sha256": str}],
+    "run_id": (str, _NULL),
+    "attempts": int,
+    "error": (_NULL, _ERROR),
+    "started_at": str,
+    "duration": (float, int),
+    "metrics": (_NULL, _TOTALS),
+    "steps": [_is_step],
+    "chosen?": [str],
+    "user_input?": dict,
+    "iterations?": int,
+    "moved?": {"count": int, "sha256": str},
+}
+_is_step_record = fitting(_STEP)
 _wrong_in_line = members(
     {
         "v": int,
@@ -51,7 +78,7 @@ _wrong_in_run = members(
         "input": str,
         "files": [{"name": str, "sha256": str}],
         "content": str,
-        "model": str,
+        "model": (str, _NULL),
         "messages": [
             {
                 "role": str,
@@ -93,12 +120,14 @@ _wrong_in_run = members(
                 "inside?": {"name": str, "run_id": str, "tool_call_id": str},
             }
         ],
+        "steps": [_STEP],
         "members?": [{"name": (str, _NULL), "kind": str, "run_id": str, "status": str}],
         "metrics": _METRICS,
         "total_metrics": _TOTALS,
         "options": {
             "agent?": (str, _NULL),
             "team?": (str, _NULL),
+            "workflow?": (str, _NULL),
             "param?": (dict, _NULL),
             "system?": (str, _NULL),
             "option?": (dict, _NULL),
@@ -115,7 +144,7 @@ _wrong_in_session = members(
         "metrics?": _METRICS,
     }
 )
-_wrong_in_state = members({"by": (str, _NULL)})
+_wrong_in_state = members({"by": (str, _NULL), "step?": str})
 _wrong_in_type = {"run": _wrong_in_run, "session": _wrong_in_session, "state": _wrong_in_state}
 
 

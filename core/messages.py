@@ -6,16 +6,18 @@ from typing import Literal, NotRequired
 
 from .typed import TypedDict
 
-TEAM_HISTORY, INTERACTIONS, TASK_RESULTS = (
+TEAM_HISTORY, INTERACTIONS, TASK_RESULTS, WORKFLOW_HISTORY = (
     "team_history_context",
     "member_interaction_context",
     "task_results",
+    "workflow_history_context",
 )
-"""What a member is told ahead of its task stands between such tags."""
+"""What a member, or a step, is told ahead of its task stands between such tags."""
 
 
 _TOLD = re.compile(
-    rf"(?:<({TEAM_HISTORY}|{INTERACTIONS}|{TASK_RESULTS})>\n.*?</\1>\n\n)+", re.DOTALL
+    rf"(?:<({TEAM_HISTORY}|{INTERACTIONS}|{TASK_RESULTS}|{WORKFLOW_HISTORY})>\n.*?</\1>\n\n)+",
+    re.DOTALL,
 )
 
 

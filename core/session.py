@@ -135,9 +135,11 @@ def state_draft(
     by: str | None,
     only_if: int | None,
     create: bool,
+    step: str | None = None,
 ) -> Drafter:
     """Return what makes a state line: `change` a wish, or a function from the old state to the new.
 
+    `by` is the run that makes the change, `step` its step, if it is a workflow's.
     Nothing is written when nothing changes, unless the line is to `create` the session. `only_if`
     is the seq that the session must stand at; otherwise ConflictError.
     """
@@ -160,6 +162,7 @@ def state_draft(
             return None
         replaced = isinstance(change, StateChange) and change.replacement is not None
         fields = {"state_patch": None, "state_replaced": replaced, "by": by}
+        fields |= {"step": step} if step is not None else {}
         return Draft("state", fields, wish)
 
     return draft

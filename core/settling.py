@@ -4,11 +4,21 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from .approvals import Answers, Decide, Settlement, confirm_all, pause, reject_all
+from .approvals import (
+    CONFIRMABLE,
+    Answers,
+    Decide,
+    Settlement,
+    confirm_all,
+    expired,
+    pause,
+    reject_all,
+)
 from .chain import Chain
 from .errors import UsageError
-from .lines import Requirement, RunLine
-from .tools import Tool, ToolError, field_value
+from .lines import RunLine
+from .records import Requirement
+from .tools import ToolError, ToolSpec, field_value
 
 
 def settlements(chain: Chain, answers: Answers) -> dict[str, Settlement]:
@@ -30,12 +40,13 @@ def settlements(chain: Chain, answers: Answers) -> dict[str, Settlement]:
 def fitted(
     settled: Mapping[str, Settlement],
     chain: Chain,
-    tools: Mapping[str, Tool],
-    inside: Mapping[str, Mapping[str, Tool] | None],
+    tools: Mapping[str, ToolSpec],
+    inside: Mapping[str, Mapping[str, ToolSpec] | None],
 ) -> dict[str, Settlement]:
     """Return what is settled in the tools' types; raise UsageError for what cannot be done.
 
-    `inside` are the tools of members, by their names; None where nobody knows them yet.
+    `tools` are also a workflow's steps; `inside` are those of members and of steps that are runs,
+    by their names; None where nobody knows them yet.
     """
     fit: dict[str, Settlement] = {}
     for call, one in _still_open(chain).items():
@@ -54,9 +65,9 @@ def fitted(
 
 def refuse_unsettled(run: RunLine, decide: Decide) -> None:
     """Raise UsageError if the run is paused, and nobody will say a word to what it waits for."""
-    if run["status"] != "PAUSED":
+    if run["status"] != "PAUSED" or any(map(expired, open_ones(run))):
         return
-    confirmable = any(one["kind"] == "confirm" for one in open_ones(run))
+    confirmable = any(one["kind"] in CONFIRMABLE for one in open_ones(run))
     if decide is pause or (decide is confirm_all and not confirmable):
         raise UsageError(waits_for(run), hint=_hint(run))
 
@@ -70,12 +81,12 @@ def settles_only(run: RunLine | None, settled: Mapping[str, Settlement], decide:
     return decide is reject_all
 
 
-_WAYS = {"confirm": "--confirm", "input": "--answer", "result": "--result"}
+_WAYS = {"confirm": "--confirm", "review": "--confirm", "input": "--answer", "result": "--result"}
 
 
 def _hint(run: RunLine) -> str:
     kinds = {one["kind"] for one in open_ones(run)}
-    ways = ", ".join(way for kind, way in _WAYS.items() if kind in kinds)
+    ways = ", ".join(dict.fromkeys(way for kind, way in _WAYS.items() if kind in kinds))
     return f"settle it with {ways} or --reject"
 
 
@@ -100,7 +111,9 @@ def _still_open(chain: Chain) -> dict[str, Requirement]:
     return {call: one for call, one in waiting.items() if call not in answered}
 
 
-def _refuse_missing(one: Requirement, said: Settlement | None, tools: Mapping[str, Tool]) -> None:
+def _refuse_missing(
+    one: Requirement, said: Settlement | None, tools: Mapping[str, ToolSpec]
+) -> None:
     """A call whose tool is not there would not wait any longer: the model would be told so."""
     needless = said is not None and said.decision in ("rejected", "supplied")
     if needless or one["tool_name"] in tools:
@@ -123,10 +136,10 @@ def _no_to_missing(one: Requirement, said: Settlement | None, member: str) -> Se
     )
 
 
-def _typed(requirement: Requirement, said: Settlement, tools: Mapping[str, Tool]) -> Settlement:
+def _typed(requirement: Requirement, said: Settlement, tools: Mapping[str, ToolSpec]) -> Settlement:
     if said.decision != "answered":
         return said
-    spec = tools[requirement["tool_name"]].spec
+    spec = tools[requirement["tool_name"]]
     values: dict[str, Any] = {}
     for name, given in said.values.items():
         try:

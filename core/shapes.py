@@ -1,8 +1,9 @@
 """The shape of plain data, checked fast: a line is checked each time it is read.
 
-A shape is a type, a dictionary of shapes by key (`key?` may be missing), a list of one shape, or a
-tuple of shapes of which one has to fit. `object` fits anything. A number is never a boolean, and
-never larger than what every reader of JSON has exactly.
+A shape is a type, a dictionary of shapes by key (`key?` may be missing), a list of one shape, a
+tuple of shapes of which one has to fit, or what tells itself whether a value fits: a shape that
+holds itself is told so. `object` fits anything. A number is never a boolean, and never larger than
+what every reader of JSON has exactly.
 """
 
 from collections.abc import Callable
@@ -23,6 +24,8 @@ def fitting(shape: Any) -> Check:
         return _one_of(shape)
     if shape is object:
         return lambda _value: True
+    if not isinstance(shape, type):
+        return shape  # type: ignore[no-any-return]
     return _of_types(frozenset([shape]))
 
 

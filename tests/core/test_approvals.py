@@ -10,7 +10,7 @@ from hypothesis import strategies as some
 
 from clew.core.approvals import Answers, Decide, confirm_all, pause, reject_all
 from clew.core.errors import UsageError
-from clew.core.lines import Requirement, RequirementKind
+from clew.core.records import Requirement, RequirementKind
 from clew.core.tools import ToolError, ToolSpec, field_value
 
 
