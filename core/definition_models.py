@@ -1,35 +1,36 @@
-"""What the keys of a definition are, and what they mean."""
+"""What the keys of an agent's or a team's definition are, and what they mean."""
 
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Discriminator, Field, Tag, TypeAdapter, WithJsonSchema
+from pydantic import BaseModel, Discriminator, Field, Tag, WithJsonSchema
 
 from .definition_parts import CONFIG, Count, Text
 from .limit_definitions import BudgetDefinition, LimitsDefinition
 from .team_words import Mode
-from .tool_specs import ToolDefinition, near, near_key
+from .tool_specs import ToolDefinition
 
 
-def _either(kind: type) -> Callable[[Any], str]:
+def either(kind: type) -> Callable[[Any], str]:
+    """Return what tells a value of this kind from a text."""
     return lambda value: "other" if isinstance(value, kind) else "text"
 
 
 _ToolEntry = Annotated[
     Annotated[Text, Tag("text")] | Annotated[ToolDefinition, Tag("other")],
-    Discriminator(_either(dict)),
+    Discriminator(either(dict)),
 ]
-_Schema = Annotated[
+Schema = Annotated[
     Annotated[Text, Tag("text")] | Annotated[dict[str, Any], Tag("other")],
-    Discriminator(_either(dict)),
+    Discriminator(either(dict)),
 ]
 _Texts = Annotated[
     Annotated[str, Tag("text")] | Annotated[list[str], Tag("other")],
-    Discriminator(_either(list)),
+    Discriminator(either(list)),
 ]
 
 
-_Scalar = Annotated[Any, WithJsonSchema({"type": ["string", "number", "boolean", "null"]})]
+Scalar = Annotated[Any, WithJsonSchema({"type": ["string", "number", "boolean", "null"]})]
 
 
 class AgentDefinition(BaseModel):
@@ -89,11 +90,11 @@ class AgentDefinition(BaseModel):
     """A summary is made of so many tokens or more; otherwise 4000, fewer in a small window."""
     autogenerate_session_name: bool = False
     """Whether a session without a name gets one, of at most five words."""
-    input_schema: _Schema | None = None
+    input_schema: Schema | None = None
     """What the prompt has to be: JSON Schema, @FILE, module:Class, or 'name str, age int'."""
-    output_schema: _Schema | None = None
+    output_schema: Schema | None = None
     """What the answer has to be, in the same forms."""
-    params: dict[str, _Scalar] = {}
+    params: dict[str, Scalar] = {}
     """Names that --param gives values, with their defaults; null has to be given."""
     options: dict[str, Any] = {}
     """Model options, such as temperature."""
@@ -122,7 +123,7 @@ _Member = Annotated[
 class TeamDefinition(AgentDefinition):
     """A team: a leader, which is all that an agent is, and members that do what it tells them."""
 
-    kind: Literal["team"]  # type: ignore[assignment]
+    kind: Literal["team"] = "team"  # type: ignore[assignment]
     """What this file defines."""
     members: Annotated[list[_Member], Field(min_length=1)]
     """Agents and teams: names, as -a and --team take them, files (looked for beside this one), or
@@ -140,39 +141,3 @@ class TeamDefinition(AgentDefinition):
     """Whether members are told what others were asked and said in the same run."""
     max_iterations: Count = 10
     """In the mode tasks: how often the leader may answer, until no task is left."""
-
-
-Definition = AgentDefinition | TeamDefinition
-_either_kind: TypeAdapter[Definition] = TypeAdapter(
-    Annotated[
-        Annotated[AgentDefinition, Tag("agent")] | Annotated[TeamDefinition, Tag("team")],
-        Discriminator(_kind),
-    ]
-)
-
-
-def definition_schema() -> dict[str, Any]:
-    """Return the JSON Schema of a definition, for editors."""
-    return _either_kind.json_schema()
-
-
-def validated(data: dict[str, Any]) -> Definition:
-    """Return the definition that this is; raise pydantic's ValidationError if it is none."""
-    return _either_kind.validate_python(data)
-
-
-def near_of(place: tuple[Any, ...]) -> str:
-    """Return a hint for a wrong key at this place: what it may have been."""
-    kind: type[BaseModel] = AgentDefinition
-    while place[0] in ("agent", "team", "members") and len(place) > 1:
-        kind = TeamDefinition if place[0] == "team" else AgentDefinition
-        place = place[2:] if place[0] == "members" else place[1:]
-    if place[0] == "tools":
-        return near(place[1:])
-    if place[0] == "limits":
-        kind = LimitsDefinition
-    elif place[0] == "budget":
-        kind = BudgetDefinition
-    elif kind is AgentDefinition and place[-1] in TeamDefinition.model_fields:
-        return "a team has it: that says `kind: team`"
-    return near_key(place, kind.model_fields)

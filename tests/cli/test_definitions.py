@@ -500,7 +500,7 @@ def test_a_prompt_that_fits_the_input_schema_is_sent_as_it_is(clew: Clew, schema
     ("prompt", "message"),
     [
         ("Lyon", "is not JSON"),
-        ('{"city": 1}', "the prompt does not fit the agent's input_schema at $.city"),
+        ('{"city": 1}', "the prompt does not fit the input_schema at $.city"),
     ],
 )
 def test_a_prompt_that_does_not_fit_is_refused_before_anything_is_written(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from clew.core.agent import Agent
-from clew.core.definition_models import definition_schema
+from clew.core.definition_kinds import definition_schema
 from clew.core.definitions import examine, load_file
 from clew.core.errors import NotFoundError, UsageError
 from clew.core.templates import Instructions
@@ -46,7 +46,7 @@ def test_what_a_definition_does_not_say_is_as_an_agent_has_it(write: Write) -> N
         ("# a\nmdel: x", "FILE:2: mdel: there is no such key"),
         ("limits:\n  retires: 3", "FILE:2: limits.retires: there is no such key"),
         ("tools:\n- run: [wc]\n  timeuot: 3", "FILE:3: tools.0.timeuot: there is no such key"),
-        ("kind: other", "FILE:1: kind: should be 'agent' or 'team'"),
+        ("kind: other", "FILE:1: kind: should be 'agent', 'team' or 'workflow'"),
         ("\n\nmodel: 5", "FILE:3: model: should be a valid string"),
         ("session_state: [1]", "FILE:1: session_state: should be a valid mapping"),
         ("add_history_to_context: 1", "FILE:1: add_history_to_context: should be a valid boolean"),
@@ -112,7 +112,7 @@ def test_every_error_is_told_in_the_order_of_the_lines(write: Write) -> None:
 def test_who_loads_a_wrong_definition_is_told_the_first_error_and_where_the_rest_is(
     write: Write,
 ) -> None:
-    path = write("model: 1\nsystem: 1\n")
+    path = write("model: [1]\nsystem: [1]\n")
     with pytest.raises(UsageError) as caught:
         load_file(path)
     assert caught.value.message == f"{path}:1: model: should be a valid string"
@@ -134,6 +134,7 @@ def test_files_that_a_definition_names_are_beside_it(write: Write, tmp_path: Pat
     (tmp_path / "count.yaml").write_text("{run: [wc]}")
     (tmp_path / "answer.json").write_text('{"type": "object"}')
     agent = load_file(write("tools: [count.yaml]\noutput_schema: '@answer.json'"))
+    assert isinstance(agent, Agent)
     assert [tool.spec.name for tool in agent.offers()] == ["wc"]
     assert agent.output_schema == {"type": "object"}
 
