@@ -1,16 +1,18 @@
 """`clew continue`: go on with a conversation, or with a run that did not end well."""
 
+import shlex
 from typing import TYPE_CHECKING, Any, Unpack
 
 import click
 
 from clew.core.approvals import Answers
 
+from . import output
 from .app import App
-from .building import Target
 from .invoke import invoke
 from .options import PAIR, OptionalValue, session_option
 from .run_options import RunOptions, run_options
+from .target import Target, wanted
 
 if TYPE_CHECKING:
     from clew.core.store import SessionLog
@@ -38,21 +40,25 @@ class ContinueOptions(RunOptions):
     "--confirm",
     metavar="[=CALL]",
     multiple=True,
-    help="Let the tool calls run that the latest paused run waits with, or this one.",
+    help="Let the tool calls or steps run that the latest paused run waits with, or this one.",
 )
 @click.option(
     "--reject", metavar="[=CALL]", multiple=True, help="Do not let them run; --note says why."
 )
 @click.option("--note", metavar="TEXT", help="What the model is told beside the decision.")
 @click.option(
-    "--answer", metavar="K=V", type=PAIR, multiple=True, help="A value that a tool call asks for."
+    "--answer",
+    metavar="K=V",
+    type=PAIR,
+    multiple=True,
+    help="A value that a tool call or a step asks for.",
 )
 @click.option(
     "--result",
     metavar="CALL=TEXT",
     type=PAIR,
     multiple=True,
-    help="The result of a tool call that is made elsewhere.",
+    help="The result of a tool call that is made elsewhere; what a step is to have come to.",
 )
 @run_options
 @click.pass_obj
@@ -60,9 +66,9 @@ def command(app: App, **options: Unpack[ContinueOptions]) -> int:
     """Go on with a session: its earlier completed turns are sent along.
 
     Which session: -s, else $CLEW_SESSION, else the one used last in this terminal, else the one
-    used last anywhere. The agent and its params, model, --system, --tool and --option are inherited
-    from its last run that is completed or paused. What does not fit the model's window is left out,
-    oldest first, and said.
+    used last anywhere. What is run and its params, model, --system, --tool and --option are
+    inherited from its last run that is completed or paused. What does not fit the model's window is
+    left out, oldest first, and said.
 
     \b
     Examples:
@@ -79,6 +85,8 @@ def command(app: App, **options: Unpack[ContinueOptions]) -> int:
     answers = _answers(options)
     resume = _resume(log, options, answers)
     settings: dict[str, Any] = inherited(log, resume)
+    if not settings and wanted(options) is None:
+        _say_what_is_left_behind(app, log)
     app.warn_of_problems(log)
     target = Target(
         user,
@@ -91,6 +99,19 @@ def command(app: App, **options: Unpack[ContinueOptions]) -> int:
         inherited=settings,
     )
     return invoke(app, target, options)
+
+
+def _say_what_is_left_behind(app: App, log: "SessionLog") -> None:
+    """Tell that what a session ran is not run again, where none of its runs ended well."""
+    from clew.core.inherit import left_behind
+
+    run = left_behind(log)
+    source = (run["options"] or {}).get(run["kind"]) if run is not None else None
+    if run is not None and source is not None:
+        app.note(
+            f"no run of the {run['kind']} {run['name']!r} ended well here: it is not run again"
+        )
+        output.hint(f"--{run['kind']} {shlex.quote(source)} runs it, --resume goes on with it")
 
 
 def _resume(log: "SessionLog", options: ContinueOptions, answers: Answers) -> str | None:

@@ -3,8 +3,11 @@
 import json
 
 from clew.core.lines import RunLine
+from clew.core.records import Requirement, StepRecord
+from clew.core.step_tree import flat
 
 from .approve import what_is_open
+from .at_work import CALLED
 
 
 def for_people(run: RunLine, *, waits: bool) -> str:
@@ -18,14 +21,20 @@ def for_people(run: RunLine, *, waits: bool) -> str:
         head = f"{head}\n   {run['status']}{reason}"
     if run["status"] == "PAUSED" and waits:
         open_ones = (one for one in run["requirements"] if one["decision"] is None)
-        head = "\n   ".join([head, *map(what_is_open, open_ones)])
+        head = "\n   ".join([head, *(line for one in open_ones for line in _open(one))])
     asked = "\n".join(f"> {line}" for line in run["input"].splitlines() or [""])
     attached = "".join(f"> [{file['name']}]\n" for file in run["files"])
     answer = run["content"].rstrip("\n")
-    if run["data"] is not None:
+    if run["data"] is not None and run["kind"] != "workflow":
         answer = json.dumps(run["data"], ensure_ascii=False)
     end = f"{answer}\n\n" if answer else "\n"
     return f"{head}\n{asked}\n{attached}{end}"
+
+
+def _open(requirement: Requirement) -> list[str]:
+    """Return what waits for somebody, and what that is about."""
+    about = requirement.get("content", "").splitlines()
+    return [what_is_open(requirement), *(f"| {line}".rstrip() for line in about)]
 
 
 def under_way(run: RunLine) -> str:
@@ -33,13 +42,25 @@ def under_way(run: RunLine) -> str:
     asked = "\n".join(f"> {line}" for line in run["input"].splitlines() or [""])
     text = f"{run['content']}\n" if run["content"] else ""
     head = f"── running since {run['started_at']} · {_who(run)} · {run['run_id']}{_whose(run)}"
-    return f"{head}\n{asked}\n{text}\n"
+    steps = "".join(f"   at step {step['id']}\n" for step in _at_work(run))
+    return f"{head}\n{asked}\n{text}{steps}\n"
+
+
+def _at_work(run: RunLine) -> list[StepRecord]:
+    """Return the steps that began and did not end; not those that only hold others."""
+    return [
+        step
+        for step in flat(run["steps"])
+        if step["status"] == "INTERRUPTED" and step["kind"] in CALLED
+    ]
 
 
 def _who(run: RunLine) -> str:
     """Return who answered: the model and, if it was a team's or agent's run, that one's name."""
-    is_named = run["name"] is not None and run["parent_run_id"] is None
-    return f"{run['name']} ({run['model']})" if is_named else run["model"]
+    model, name = run["model"], run["name"]
+    if name is None or run["parent_run_id"] is not None:
+        return model or str(name)
+    return f"{name} ({model})" if model is not None else name
 
 
 def _whose(run: RunLine) -> str:

@@ -1,4 +1,4 @@
-"""Which agent is meant: a name in a trusted folder or the user's own, a file, a Python object."""
+"""What is meant to run: a name in a trusted folder or the user's own, a file, a Python object."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -7,7 +7,7 @@ from difflib import get_close_matches
 from glob import glob
 from typing import TYPE_CHECKING
 
-from clew.core.errors import ConfigError, NotFoundError
+from clew.core.errors import ConfigError, NotFoundError, UsageError
 from clew.core.loading import NAME
 
 from .app import App
@@ -15,47 +15,57 @@ from .trust import AGENTS, config_folder, nearest_folder, why_ignored
 
 if TYPE_CHECKING:
     from clew.core.agent import Agent
+    from clew.core.defined import Defined
 
 _SUFFIX = ".yaml"
 
 
 @dataclass(frozen=True)
 class Definition:
-    """An agent, and what finds it again from any folder."""
+    """An agent, a team or a workflow, and what finds it again from any folder."""
 
-    agent: "Agent"
+    agent: "Defined"
     source: str
+
+    @property
+    def agent_or_team(self) -> "Agent":
+        """What it is, if it is not a workflow; raises UsageError otherwise."""
+        from clew.core.agent import Agent
+
+        if isinstance(self.agent, Agent):
+            return self.agent
+        raise UsageError(f"{self.agent.name!r} is a {self.agent.kind}, not an agent or a team")
 
 
 def find(app: App, wanted: str, kind: str = "agent") -> Definition:
-    """Return the agent that `--agent` means, or the team that `--team` does.
+    """Return the agent that `--agent` means, the team that `--team` does, and so on.
 
     Raises NotFoundError if there is none, UsageError if its definition is wrong.
     """
     if NAME.fullmatch(wanted):
-        from clew.core.definitions import load_agent_object
+        from clew.core.building import load_defined
 
-        return Definition(load_agent_object(wanted), wanted)
+        return Definition(load_defined(wanted, kind), wanted)
     path = path_of(app, wanted, kind)
     from clew.core.definitions import load_file
 
     return Definition(load_file(path, member_finder(app, path)), os.path.abspath(path))
 
 
-def member_finder(app: App, path: str) -> Callable[[str], str]:
-    """Return what finds a team's members by name: beside its file, else as -a does."""
+def member_finder(app: App, path: str) -> Callable[[str, str], str]:
+    """Return what finds by name what a definition names: beside its file, else as -a does."""
     folder = os.path.dirname(os.path.abspath(path))
     is_checked = folder.endswith(os.path.join(".clew", AGENTS))  # what is in there may not count
 
-    def found(name: str) -> str:
+    def found(name: str, kind: str) -> str:
         beside = os.path.join(folder, f"{name}{_SUFFIX}")
-        return path_of(app, name) if is_checked or not os.path.exists(beside) else beside
+        return path_of(app, name, kind) if is_checked or not os.path.exists(beside) else beside
 
     return found
 
 
-def find_again(app: App, source: str) -> Definition:
-    """Return the agent that a session was run with.
+def find_again(app: App, source: str, kind: str) -> Definition:
+    """Return the agent, or whatever else of this kind, that a session was run with.
 
     A folder that is trusted no longer is not read behind its user's back: ConfigError.
     """
@@ -66,14 +76,14 @@ def find_again(app: App, source: str) -> Definition:
         reason = why_ignored(folder, parts, trust_once=app.settings.trust_once)
         if reason is not None and os.path.exists(source):
             raise ConfigError(
-                f"this session's agent is in {folder}, which is ignored: {reason}",
-                hint="see `clew config trust`; or name an agent with -a, a team with --team",
+                f"this session's {kind} is in {folder}, which is ignored: {reason}",
+                hint="see `clew config trust`; or name another one: -a, --team, --workflow",
             )
     try:
-        return find(app, source)
+        return find(app, source, kind)
     except NotFoundError as error:
-        hint = "-a names another one, or the same in its new place"
-        raise NotFoundError(f"this session's agent is gone: {error.message}", hint=hint) from None
+        hint = f"--{kind} names another one, or the same in its new place"
+        raise NotFoundError(f"this session's {kind} is gone: {error.message}", hint=hint) from None
 
 
 def path_of(app: App, wanted: str, kind: str = "agent") -> str:

@@ -7,7 +7,8 @@ from typing import Any, TypeGuard, cast
 import click
 
 from clew.core.flight import inside_first, with_all_inside
-from clew.core.lines import STATUSES, Line, RunLine
+from clew.core.lines import Line, RunLine
+from clew.core.records import STATUSES
 from clew.core.session import is_top_run
 from clew.core.store import SessionLog
 
@@ -42,10 +43,15 @@ _DEFAULT_COUNT = 10
 @click.option("--since", metavar="TIME", type=SINCE, help="Only runs since a date, or 10m, 2h, 7d.")
 @click.option("--grep", metavar="TEXT", help="Only runs whose input or answer contains TEXT.")
 @click.option(
-    "--members", "--all", is_flag=True, help="Also the runs that a team's members made, each told."
+    "--members",
+    "--all",
+    is_flag=True,
+    help="Also the runs that members of teams and steps of workflows made, each told.",
 )
 @click.option(
-    "--tree", is_flag=True, help="Show who did what: each run, and under it its members'."
+    "--tree",
+    is_flag=True,
+    help="Show who did what: each run, and under it its steps and the runs inside it.",
 )
 @click.option("--lines", "all_lines", is_flag=True, help="Print lines of all types, as stored.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not say which session was chosen.")
@@ -260,6 +266,8 @@ def _as_sent(log: SessionLog, run_id: str) -> Iterator[Any]:
     from clew.core.history import sent_before
 
     run = _run(log, run_id)
+    if run["kind"] == "workflow":
+        _refuse_workflow(run_id)
     member = None if is_top_run(run) else run["name"]
     earlier = sent_before(log.newest(), run["history"], member)
     own = [message for message in run["messages"] if message["role"] != "system"]
@@ -270,6 +278,15 @@ def _as_sent(log: SessionLog, run_id: str) -> Iterator[Any]:
             while own.pop()["role"] != "assistant":
                 pass  # nobody told the model how the calls of its last answer ended
     return iter([*lead, *earlier, *own])
+
+
+def _refuse_workflow(run_id: str) -> None:
+    from clew.core.errors import UsageError
+
+    raise UsageError(
+        f"run {run_id!r} is a workflow's: nothing was sent in it but by the runs of its steps",
+        hint=f"clew history --tree --run={run_id} shows which they are",
+    )
 
 
 def _is_said_by_members(log: SessionLog, run: RunLine) -> bool:

@@ -10,9 +10,10 @@ from clew.core.events import LastKept
 from . import output
 from .app import App
 from .approve import decider
-from .building import Built, Target, build, name_of, text_or_file
+from .building import build
 from .live import JsonLive, TextLive
 from .nesting import refuse_to_wait
+from .preview import preview
 from .prompt import read_prompt, read_stdin
 from .run_options import RunOptions
 from .show import (
@@ -25,12 +26,11 @@ from .show import (
 )
 from .signals import INTERRUPTS
 from .summarize import tend
+from .target import Built, Target, text_or_file
 
 if TYPE_CHECKING:
-    from clew.core.agent import Agent
     from clew.core.attachments import Attachment
     from clew.core.events import Listener
-    from clew.core.history import HistoryPolicy
     from clew.core.invocation import Invocation
     from clew.core.limits import Limits
     from clew.core.lines import State
@@ -44,21 +44,20 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
     """Run once, show it, and return the exit code."""
     check_output(app, options)
     built = build(app, target, options)
-    policy = _history(target, options, built.agent)
-    if target.serial or target.resume is not None or policy.on:
+    what = built.what
+    if target.serial or target.resume is not None or built.history.on:
         refuse_to_wait(target.session_id)
     prompt = _prompt(app, target, options)
-    agent = built.agent
-    live = _live(app, options, agent)
+    live = _live(app, options, built)
     last = LastKept(live)
-    listener = last if agent.tends else live
-    files = [_attachment(path, live, agent.limits) for path in options["files"]]
-    how = _invocation(app, target, options, listener, built, policy, files)
+    listener = last if what.tends else live
+    files = [_attachment(path, live, what.limits) for path in options["files"]]
+    how = _invocation(app, target, options, listener, built, files)
     if options["dry_run"]:
-        return _preview(agent, prompt, how, options)
-    live.begin(_what_comes_first(agent))
+        return preview(app, built, prompt, how, options)
+    live.begin(built.starts)
     try:
-        result = agent.invoke(prompt, how)
+        result = what.invoke(prompt, how)
     except (Cancelled, KeyboardInterrupt):
         last.tell()
         live.end()
@@ -74,7 +73,7 @@ def invoke(app: App, target: Target, options: RunOptions) -> int:
         say_what_was_found(app, result)
         code = show(app, result, live, options)
         status = None if options["output_format"] == "stream-json" else _status(app, options)
-        tend(app, agent, result, how, color_of_usage(app, options), status)
+        tend(app, what, result, how, color_of_usage(app, options), status)
     finally:
         last.tell()
     return code
@@ -87,12 +86,6 @@ def _attachment(path: str, live: TextLive | JsonLive, limits: "Limits") -> "Atta
         return from_bytes(read_stdin(), "-")  # somebody may be typing it: nothing is drawn
     with live.meanwhile("attachments"):
         return load(path, limits.seconds)
-
-
-def _what_comes_first(agent: "Agent") -> str:
-    """Return what a run waits for before there is an event."""
-    model = name_of(agent.model) or ""
-    return f"tool servers, {model}" if agent.servers else model
 
 
 def _prompt(app: App, target: Target, options: RunOptions) -> str:
@@ -108,30 +101,6 @@ def _prompt(app: App, target: Target, options: RunOptions) -> str:
     if options["files"].count("-") > 1:
         raise UsageError("-f - stands twice, and standard input can be read only once")
     return prompt
-
-
-def _history(target: Target, options: RunOptions, agent: "Agent") -> "HistoryPolicy":
-    from clew.core.history import HistoryPolicy
-
-    def either(option: int | None, defined: int | None) -> int | None:
-        return defined if option is None else option
-
-    runs, messages = options["history_runs"], options["history_messages"]
-    tokens, calls = options["history_tokens"], options["history_tool_calls"]
-    on = options["history"]
-    summary = agent.use_of_summary if on is not False else "never"
-    if on is None:
-        defined = agent.add_history_to_context
-        wanted = target.history if defined is None else defined
-        on = wanted or any(limit is not None for limit in (runs, messages, tokens, calls))
-    return HistoryPolicy(
-        on,
-        runs=either(runs, agent.num_history_runs),
-        messages=either(messages, agent.num_history_messages),
-        tokens=tokens,
-        tool_calls=either(calls, agent.max_tool_calls_from_history),
-        summary=summary,
-    )
 
 
 def _change(options: RunOptions) -> "StateChange":
@@ -158,12 +127,12 @@ def _waiting(app: App, options: RunOptions) -> "Waiting":
     return Waiting(seconds, lambda holder: app.note(f"waiting: {holder} has the session"))
 
 
-def _live(app: App, options: RunOptions, agent: "Agent") -> TextLive | JsonLive:
+def _live(app: App, options: RunOptions, built: Built) -> TextLive | JsonLive:
     if options["output_format"] == "stream-json":
         return JsonLive()
     plain = options["output_format"] in (None, "text") and options["output_file"] is None
     streams = options["stream"] if options["stream"] is not None else sys.stdout.isatty()
-    prints = plain and streams and agent.output_schema is None
+    prints = plain and streams and built.streams
     return TextLive(
         prints=prints,
         quiet=options["quiet"],
@@ -189,7 +158,6 @@ def _invocation(
     options: RunOptions,
     listener: "Listener",
     built: Built,
-    policy: "HistoryPolicy",
     files: list["Attachment"],
 ) -> "Invocation":
     from clew.core.invocation import Invocation
@@ -201,11 +169,11 @@ def _invocation(
         session_name=target.session_name,
         user_id=target.user,
         run_id=options["run_id"],
-        history=policy,
+        history=built.history,
         files=files,
         change=_change(options),
         system=built.system,
-        params=built.params,
+        params=dict(built.params),
         source=built.source,
         metadata=dict(options["meta"]),
         resume=target.resume,
@@ -221,20 +189,3 @@ def _invocation(
         on_event=listener,
         shield=INTERRUPTS.shield,
     )
-
-
-def _preview(agent: "Agent", prompt: str, how: "Invocation", options: RunOptions) -> int:
-    plan = agent.preview(prompt, how)
-    shown = {
-        "model": name_of(agent.model),
-        "fallback_models": [name_of(model) for model in agent.fallback_models],
-        "messages": plan.messages,
-        "history": plan.history.record,
-        "options": agent.options,
-        "schema": agent.output_schema,
-    }
-    if options["output_format"] in ("json", "stream-json"):
-        output.record(shown)
-    else:
-        output.pretty(shown)
-    return 0

@@ -9,12 +9,13 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from clew.core.events import Event, word_of
-from clew.core.lines import RunLine, ToolRecord
+from clew.core.lines import RunLine
+from clew.core.records import ToolRecord
 from clew.core.text import shorten
 from clew.core.usage import Totals
 
 from . import output
-from .approve import settles, what_is_open
+from .approve import how_time_decided, ways, what_is_open
 from .at_work import AtWork, Part
 
 if TYPE_CHECKING:
@@ -85,8 +86,11 @@ class TextLive:
     def _follow(self, event: Event, status: "StatusLine") -> None:
         """Have the status line say what is waited for."""
         if event["parent_run_id"] is not None:
-            if word_of(event) not in _TEXTS:
+            if word_of(event) not in _TEXTS or "step_id" in event:
                 self._show_work(status)
+            return
+        if "step" in event:
+            self._show_work(status)
             return
         match word_of(event):
             case "ModelRequestStarted":
@@ -138,8 +142,11 @@ class TextLive:
 
     def _tell(self, event: Event, whose: str) -> None:
         """Tell whoever watches what goes on."""
-        inside = event["parent_run_id"] is not None
+        # What a step's run does is told of the step.
+        inside = event["parent_run_id"] is not None and "step_id" not in event
         match word_of(event):
+            case _ if "step" in event:
+                self._tell_step(event)
             case "ToolCallStarted" | "ToolCallCompleted" | "ToolCallError":
                 self._tell_call(event, whose)
             case "RunStarted" if inside and self._status is None:
@@ -156,6 +163,16 @@ class TextLive:
                 output.note(f"{whose}asking {event['model']} (attempt {event['attempt']})")
             case "ModelRequestCompleted" if self._verbose:
                 output.note(f"{whose}{event['model']} is done: {event['finish_reason']}")
+
+    def _tell_step(self, event: Event) -> None:
+        """Tell of a step that begins, where no status does, or that has ended."""
+        if self._at_work.is_late(event) and not self._verbose:
+            return
+        if event["event"] != "StepStarted":
+            if told := self._at_work.how_a_step_ended(event):
+                output.note(told)
+        elif self._status is None:
+            output.note(f"{self._at_work.called(event)} begins")
 
     def _tell_call(self, event: Event, whose: str) -> None:
         """Tell of a tool call; one that is a member's run is told of as such."""
@@ -238,6 +255,9 @@ def say_how_it_ended(line: RunLine, *, repeated: bool) -> None:
     """Tell people, on stderr, of an end that is not a plain answer."""
     if repeated:
         output.note(f"run {line['run_id']} had been made before; nothing was sent")
+    for one in line["requirements"]:
+        if told := how_time_decided(one):
+            output.note(told)
     error = line["error"]
     if error is not None:
         output.note(" ".join(error["message"].split()))
@@ -248,19 +268,21 @@ def say_how_it_ended(line: RunLine, *, repeated: bool) -> None:
     elif line["exit_code"] == 5:
         output.note("the answer was cut off at its longest length (finish_reason length)")
     elif not line["content"]:
-        output.note("the model answered nothing")
+        whose = "the last step has" if line["kind"] == "workflow" else "the model"
+        output.note(f"{whose} answered nothing")
 
 
 def _say_what_it_waits_for(line: RunLine) -> None:
     waiting = [one for one in line["requirements"] if one["decision"] is None]
     for one in waiting:
         output.note(f"paused: {what_is_open(one)}")
+        if "content" in one:
+            output.quote(one["content"])
     if line["seq"] is None:
         output.note("the run was not stored, so nobody can go on with it")
         return
     user = f" -u {shlex.quote(line['user_id'])}" if line["user_id"] != "default" else ""
-    ways = ", ".join(dict.fromkeys(settles(one) for one in waiting))
-    output.hint(f"clew continue -s {line['session_id']}{user} {ways}")
+    output.hint(f"clew continue -s {line['session_id']}{user} {ways(waiting)}")
 
 
 def say_usage(line: RunLine, color: str) -> None:

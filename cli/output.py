@@ -15,6 +15,7 @@ from clew.core.text import redact, showable
 if TYPE_CHECKING:
     from .status import StatusLine
 
+_MOST_LINES = 200
 _failures: list[StoreError] = []
 _status: "list[StatusLine]" = []
 _asking = threading.RLock()
@@ -110,6 +111,15 @@ def end_question(*, answered: bool = False) -> None:
 def hint(text: str) -> None:
     """Tell people what to do next."""
     _tell(f"  hint: {showable(redact(text))}\n")
+
+
+def quote(text: str) -> None:
+    """Show people a text that something is about, line by line."""
+    lines = text.splitlines() or [""]
+    left = len(lines) - _MOST_LINES
+    more = [f"({left} more lines)"] if left > 0 else []
+    quoted = (f"  | {line}".rstrip() for line in (*lines[:_MOST_LINES], *more))
+    _tell("".join(f"{showable(redact(line))}\n" for line in quoted))
 
 
 def complain(error: ClewError) -> None:

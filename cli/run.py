@@ -5,10 +5,10 @@ from typing import Unpack
 import click
 
 from .app import App
-from .building import Target
 from .invoke import invoke
 from .options import session_option
 from .run_options import RunOptions, run_options
+from .target import Target
 
 
 @click.command("run")
@@ -31,6 +31,7 @@ def command(app: App, **options: Unpack[RunOptions]) -> int:
       cat error.log | clew run -q "What went wrong here?"
       clew run --schema 'name str, age int' "Invent a person." | jq .age
       clew run --team reviewers -f letter.txt "Review this."
+      clew run --workflow publish -s site < draft.md
     """
     from clew.core import ids, refs
     from clew.core.errors import UsageError

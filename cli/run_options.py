@@ -14,6 +14,7 @@ class RunOptions(TypedDict):
     model: str | None
     agent: str | None
     team: str | None
+    workflow: str | None
     session: str | None
     name: str | None
     user: str | None
@@ -74,6 +75,12 @@ _RUN_OPTIONS = (
         metavar="NAME",
         callback=not_empty,
         help="Run a team: a leader and its members, named as agents are.",
+    ),
+    click.option(
+        "--workflow",
+        metavar="NAME",
+        callback=not_empty,
+        help="Run a workflow: steps, one after the other; named as agents are.",
     ),
     click.option(
         "--param",

@@ -1,10 +1,11 @@
-"""Who did what: a run, and under it the runs inside it."""
+"""Who did what: a run, and under it its steps and the runs inside it."""
 
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
 from clew.core.lines import Line, RunLine
+from clew.core.records import StepRecord
 from clew.core.text import shorten
 
 _LONGEST = 76
@@ -49,26 +50,80 @@ def _without_messages(run: RunLine) -> RunLine:
     return cast(RunLine, {key: value for key, value in run.items() if key not in left_out})
 
 
+@dataclass(frozen=True)
+class _Branch:
+    """What is drawn on one line, what was said under it, and what hangs there."""
+
+    head: str
+    said: list[str]
+    inside: "list[_Branch]"
+
+
 def drawn(tree: Tree, running: Collection[str]) -> str:
     """Return a run, and under it those inside it; `running` are the ids of those under way."""
     run = tree.run
     seq = run["seq"] if run["seq"] is not None else "not stored yet"
     when = run["created_at"].replace("T", " ")[:16]
-    lines = [f"── {seq} · {when} · {_facts(run, running)}", *_below(tree, running, "   ")]
+    branch = _branch(tree, running)
+    lines = [f"── {seq} · {when} · {branch.head}", *_below(branch, "   ")]
     return "\n".join(lines) + "\n\n"
 
 
-def _below(tree: Tree, running: Collection[str], lead: str) -> list[str]:
-    """Return what is said in a run, and the runs inside it in the order of the calls for them."""
-    asked, answer = _first_line(tree.run["input"]), _first_line(tree.run["content"])
-    said = [f"> {asked}", *([answer] if answer else [])]
-    inside = sorted(tree.inside, key=_place_in(tree.run))
-    lines = [f"{lead}{'│  ' if inside else ''}{each}".rstrip() for each in said]
-    for each in inside:
-        last = each is inside[-1]
-        lines.append(f"{lead}{'└─' if last else '├─'} {_facts(each.run, running)}")
-        lines += _below(each, running, lead + ("   " if last else "│  "))
+def _below(branch: _Branch, lead: str) -> list[str]:
+    """Return what is said in something, and what hangs there."""
+    lines = [f"{lead}{'│  ' if branch.inside else ''}{each}".rstrip() for each in branch.said]
+    for each in branch.inside:
+        last = each is branch.inside[-1]
+        lines.append(f"{lead}{'└─' if last else '├─'} {each.head}")
+        lines += _below(each, lead + ("   " if last else "│  "))
     return lines
+
+
+def _branch(tree: Tree, running: Collection[str]) -> _Branch:
+    """Return a run with its steps, or the runs inside it in the order of the calls for them."""
+    run = tree.run
+    asked, answer = _first_line(run["input"]), _first_line(run["content"])
+    said = [f"> {asked}", *([answer] if answer else [])]
+    left = {each.run["run_id"]: each for each in sorted(tree.inside, key=_place_in(run))}
+    steps = [_step_branch(step, run, left, running) for step in run["steps"]]
+    inside = [_branch(each, running) for each in left.values()]
+    return _Branch(_facts(run, running), said, [*steps, *inside])
+
+
+def _step_branch(
+    step: StepRecord, run: RunLine, left: dict[str, Tree], running: Collection[str]
+) -> _Branch:
+    """Return a step, with what is in it; the run that it made is taken out of those `left`."""
+    made = left.pop(step["run_id"] or "", None)
+    inside = [_step_branch(each, run, left, running) for each in step["steps"]]
+    if made is not None:
+        inside += _branch(made, running).inside
+    answer = "" if step["steps"] else _first_line(step["content"])
+    is_under_way = run["run_id"] in running
+    return _Branch(
+        _step_facts(step, made, under_way=is_under_way), [answer] if answer else [], inside
+    )
+
+
+def _step_facts(step: StepRecord, made: Tree | None, *, under_way: bool) -> str:
+    """Return what a step is called, what it is, how it ended, and what it took and used."""
+    error, used = step["error"], step["metrics"]
+    status = step["status"] + (f": {shorten(error['message'])}" if error else "")
+    chosen = step.get("chosen")
+    moved = step.get("moved")
+    name = made.run["name"] if made is not None else None
+    facts = [
+        step["name"],
+        step["kind"] if name in (None, step["name"]) else f"{step['kind']} {name}",
+        f"→ {', '.join(chosen)}" if chosen else "",
+        f"{step['iterations']} iterations" if "iterations" in step else "",
+        f"{moved['count']} of them are kept beside the session" if moved else "",
+        "running" if under_way and step["status"] == "INTERRUPTED" else status,
+        f"{step['duration']:.1f} s",
+        f"{used['total_tokens']} tokens" if used is not None else "",
+        step["run_id"] or "",
+    ]
+    return " · ".join(" ".join(fact.split()) for fact in facts if fact)
 
 
 def _place_in(run: RunLine) -> "Callable[[Tree], tuple[int, str]]":
@@ -87,7 +142,7 @@ def _facts(run: RunLine, running: Collection[str]) -> str:
     status = run["status"] + (f": {shorten(error['message'])}" if error else "")
     used = run["total_metrics"]
     facts = [
-        run["name"] or run["model"],
+        run["name"] or str(run["model"]),
         "running" if run["run_id"] in running else status,
         f"{used['duration']:.1f} s",
         f"{used['total_tokens']} tokens",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from clew.core.lines import STATUSES
+from clew.core.records import STATUSES
 
 from . import output
 from .app import App

@@ -104,7 +104,7 @@ def _result_text(result: "RunOutput", options: RunOptions) -> str:
 
     if options["output_format"] == "json":
         return encode(result.line).decode("ascii")
-    if result.line["data"] is not None:
+    if result.line["data"] is not None and result.line["kind"] != "workflow":
         return json.dumps(result.data, ensure_ascii=False) + "\n"
     return result.content.rstrip("\n") + "\n"
 

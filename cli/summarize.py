@@ -14,7 +14,7 @@ from .options import json_option, not_empty, one_session
 from .signals import INTERRUPTS
 
 if TYPE_CHECKING:
-    from clew.core.agent import Agent
+    from clew.core.defined import Defined
     from clew.core.invocation import Invocation
     from clew.core.lines import Line
     from clew.core.result import RunOutput
@@ -26,38 +26,42 @@ if TYPE_CHECKING:
 
 def tend(
     app: App,
-    agent: "Agent",
+    what: "Defined",
     result: "RunOutput",
     how: "Invocation",
     color: str | None,
     status: "StatusLine | None",
 ) -> None:
-    """Have made what the agent wants after a run; say what did not come of it.
+    """Have made what is wanted after a run; say what did not come of it.
 
     With a `color`, what it used is said too.
     """
-    for done in _shown(agent, agent.tend(result, how), status):
+    for done in _shown(what, what.tend(result, how), status):
         if done.error is not None:
             named = done.line is not None and done.line["name"]
             told = "named after its prompt" if named else f"no {done.what} was made"
             app.note(f"{told}: {' '.join(done.error.message.split())}")
-        if done.line is not None and color is not None:
+        if done.line is not None and color is not None and "metrics" in done.line:
             output.note(f"{done.what}: {usage(done.line['metrics'])}", color=color)
 
 
-def _shown(agent: "Agent", made: "Iterator[Done]", status: "StatusLine | None") -> "Iterator[Done]":
-    """Yield what is made, one after the other, and show what is being made."""
-    if status is None or not agent.tends:
+def _shown(
+    what: "Defined", made: "Iterator[Done]", status: "StatusLine | None"
+) -> "Iterator[Done]":
+    """Yield what is made, one after the other, and show what a model is asked for."""
+    from clew.core.agent import Agent
+
+    if status is None or not isinstance(what, Agent) or not what.tends:
         yield from made
         return
     wishes = {
-        "naming the session": agent.autogenerate_session_name,
-        "summarizing the conversation": agent.enable_session_summaries,
+        "naming the session": what.autogenerate_session_name,
+        "summarizing the conversation": what.enable_session_summaries,
     }
     output.make_way_for(status)
     try:
-        for what in filter(wishes.get, wishes):
-            status.show(what)
+        for wish in filter(wishes.get, wishes):
+            status.show(wish)
             done = next(made, None)
             status.hide()
             if done is not None:

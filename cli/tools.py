@@ -152,7 +152,7 @@ def _tools(app: App, agent: str | None, specs: tuple[str, ...]) -> "dict[str, To
     output.keep_stdout()
     if agent is None and not specs:
         raise UsageError("whose tools?", hint="name an agent with -a, or tools with -t")
-    own = find(app, storable(agent)).agent if agent is not None else None
+    own = find(app, storable(agent)).agent_or_team if agent is not None else None
     found = [each for spec in specs for each in tools_of(storable(spec))]
     servers = [each for each in found if not isinstance(each, Tool)]
     tools = [each for each in found if isinstance(each, Tool)]
