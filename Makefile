@@ -51,6 +51,7 @@ docs: .venv/.dev ## write the generated pages of docs/
 bench: .venv/.dev $(TEST_MODEL) ## measure
 	$(BIN)/python tests/bench.py
 	$(BIN)/python -m tests.bench_teams
+	$(BIN)/python -m tests.bench_workflows
 
 build: .venv/.dev ## sdist and wheel into dist/
 	$(BIN)/python -m build --no-isolation

@@ -12,6 +12,7 @@ from clew.core.lines import VERSION, Line, RunLine, decode, has_half_characters
 from clew.core.media import attached_to
 from clew.core.session import Tip, fold, tip_after
 from clew.core.state import same
+from clew.core.step_tree import left_by
 from clew.core.store import Problem
 
 from .attached import FOLDER, harm
@@ -107,12 +108,14 @@ class _Checker:
             yield from _differences(fold(self._tip, line), line)
 
     def _wrong_with_attachments(self, run: RunLine) -> Iterator[str]:
-        """Yield what is not kept any more of what a run was sent with; each file is read once."""
-        for key, record in attached_to(run["messages"]).items():
+        """Yield what is not kept any more of what a run was sent with, or its steps left behind;
+        each file is read once."""
+        named = {key: record["name"] for key, record in attached_to(run["messages"]).items()}
+        for key, name in (named | dict(left_by(run["steps"]))).items():
             if key not in self._attached:
                 self._attached[key] = harm(self._folder, key)
             if (wrong := self._attached[key]) is not None:
-                yield f"its attachment {record['name']!r} ({FOLDER}/{key}) {wrong}"
+                yield f"its attachment {name!r} ({FOLDER}/{key}) {wrong}"
 
 
 def _differences(counted: Tip, line: Line) -> Iterator[str]:

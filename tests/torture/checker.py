@@ -58,6 +58,7 @@ def check(path: Path, acknowledged: Iterable[str] = (), *, torn: bool = False) -
     wrong += _order(lines, path.stem)
     wrong += _fold(lines)
     wrong += _inside(lines)
+    wrong += _steps(lines)
     runs = Counter(line.get("run_id") for line in lines if line.get("type") == "run")
     wrong += [f"run {run} stands on {count} lines" for run, count in runs.items() if count > 1]
     wrong += [f"run {run} was acknowledged and is lost" for run in acknowledged if not runs[run]]
@@ -107,16 +108,24 @@ def _order(lines: list[Json], session: str) -> Iterator[str]:
         if line.get("session_id") != session:
             yield f"line {number}: a line of session {line.get('session_id')}"
         status = line.get("status")
-        if status in EXIT and line.get("exit_code") not in EXIT[status]:
+        if status in EXIT and line.get("exit_code") not in EXIT[status] and not _refused(line):
             yield f"line {number}: {status} with exit code {line.get('exit_code')}"
+
+
+def _refused(line: Json) -> bool:
+    """Tell whether somebody did not allow a step, and the workflow was to end for that."""
+    kind = (line.get("error") or {}).get("kind")
+    return (line["status"], line["exit_code"], kind) == ("CANCELLED", 1, "rejected")
 
 
 def _own_keys(line: Json) -> list[str]:
     own = OWN.get(str(line.get("type")), "").split()
     if _was_asked(line):
         return own + ASKED
-    if line.get("kind") == "team":
+    if line.get("kind") in ("team", "workflow"):
         own.insert(own.index("error"), "members")
+    if line.get("type") == "state" and "step" in line:
+        own.append("step")
     return own + (["state_conflicts"] if line.get("state_conflicts") else [])
 
 
@@ -143,6 +152,45 @@ def _inside(lines: list[Json]) -> Iterator[str]:
             below = sum(known[one["run_id"]]["total_metrics"][key] for one in members)
             if line["total_metrics"][key] != line["metrics"][key] + below:
                 yield f"line {number}: {key} are not its own and those of the runs inside it"
+
+
+def _steps(lines: list[Json]) -> Iterator[str]:
+    """Yield where the steps of a workflow do not stand, or did not end, as they have to."""
+    made_in: dict[str, str | None] = {}
+    before: dict[str, str | None] = {}
+    for number, line in enumerate(lines, 1):
+        if line.get("type") != "run":
+            continue
+        made_in[line["run_id"]] = line["parent_run_id"]
+        before[line["run_id"]] = line["resumes"]
+        chain = {str(run) for run in _chain(line["run_id"], before)}
+        steps = [*_flat(line.get("steps", []), "")]
+        ids = Counter(step["id"] for _, step in steps)
+        yield from (f"line {number}: step {key} is there twice" for key in ids if ids[key] > 1)
+        for where, step in steps:
+            key, status, run = step["id"], step["status"], step["run_id"]
+            if key != where + step["name"]:
+                yield f"line {number}: step {key} stands in {where}"
+            if line["status"] == "COMPLETED" and status not in ("COMPLETED", "SKIPPED"):
+                yield f"line {number}: step {key} is {status} in a run that is COMPLETED"
+            if run is not None and status == "COMPLETED" and made_in.get(run) not in chain:
+                yield f"line {number}: the run of step {key} was not made in this one"
+            kept = len(step["steps"]) + step.get("moved", {}).get("count", 0)
+            if step["kind"] == "loop" and status == "COMPLETED" and kept != step["iterations"]:
+                yield f"line {number}: loop {key} has {kept} iterations"
+
+
+def _chain(run: str | None, before: dict[str, str | None]) -> Iterator[str]:
+    """Yield a run and those that it went on with."""
+    while run is not None:
+        yield run
+        run = before.get(run)
+
+
+def _flat(steps: list[Json], where: str) -> Iterator[tuple[str, Json]]:
+    for step in steps:
+        yield where, step
+        yield from _flat(step["steps"], f"{step['id']}/")
 
 
 def _fold(lines: list[Json]) -> Iterator[str]:
