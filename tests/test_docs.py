@@ -16,6 +16,7 @@ import pytest
 import clew.core
 from clew.cli.main import cli
 from clew.core.errors import ClewError
+from clew.core.records import StepRecord
 from tests.conftest import Clew
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -319,6 +320,10 @@ def test_the_format_page_lists_every_field_that_only_a_team_has(reader: Clew) ->
     reader("run", "--team", str(team), "-s", "s", "Where shall we go?")
     member, *_, last = reader.stored("s")
     assert [field for field in last if field not in member] == fields_of("A team's run")
+
+
+def test_the_format_page_lists_every_field_of_a_step() -> None:
+    assert list(StepRecord.__annotations__) == fields_of("A step of a workflow")
 
 
 def test_the_format_page_names_every_total_of_a_run(session: list[dict[str, object]]) -> None:
