@@ -21,12 +21,7 @@ def say_what_was_found(app: App, result: "RunOutput") -> None:
     app.say_problems(result.problems)
     for run in filter(is_top_run, result.recovered):
         output.note(f"run {run['run_id']} had died and was stored as INTERRUPTED")
-    pauses = result.line["session_metrics"].get("open_pauses", [])
-    for paused in pauses:
-        if paused != result.run_id:
-            # Without --resume it would be the latest that is settled.
-            which = "" if paused == pauses[-1] else f"--resume={paused} with "
-            app.note(f"run {paused} is still paused; {which}--confirm or --reject settles it")
+    _say_what_still_waits(app, result)
     history = result.line["history"]
     which = "it" if history["left_out"] == 1 else f"{history.get('summarized')} of them"
     summary = f"; a summary stands for {which}" if history.get("summarized") else ""
@@ -38,6 +33,30 @@ def say_what_was_found(app: App, result: "RunOutput") -> None:
             app.note(f"{left} earlier {what if left == 1 else f'{what}s'} not sent{then}")
     for one in history.get("attachments_left_out", []):
         app.note(f"attachment {one['name']!r} not sent: {one['reason']}")
+
+
+def _say_what_still_waits(app: App, result: "RunOutput") -> None:
+    pauses = result.line["session_metrics"].get("open_pauses", [])
+    for paused in pauses:
+        if paused == result.run_id:
+            continue
+        if (how := _decided_by_time(app, result, paused)) is not None:
+            app.note(f"run {paused} waited too long; --resume={paused} has it decided: {how}")
+            continue
+        # Without --resume it would be the latest that is settled.
+        which = "" if paused == pauses[-1] else f"--resume={paused} with "
+        app.note(f"run {paused} is still paused; {which}--confirm or --reject settles it")
+
+
+def _decided_by_time(app: App, result: "RunOutput", run_id: str) -> str | None:
+    """Return what was to become of a paused run that nobody has settled in time, if it is one."""
+    from clew.core.approvals import expired
+    from clew.core.chain import follow
+
+    log = app.store.session(result.session_id, result.line["user_id"])
+    chain = follow(log, run_id)
+    late = [one for one in chain.tip["requirements"] if expired(one)] if chain else []
+    return late[0]["on_timeout"] if late else None
 
 
 def show(app: App, result: "RunOutput", live: TextLive | JsonLive, options: RunOptions) -> int:

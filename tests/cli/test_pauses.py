@@ -606,7 +606,8 @@ def test_the_resuming_run_has_model_system_options_and_tools_of_the_paused_one(
     assert line["options"] == first["options"] | {"history": True}
     assert line["model"] == first["model"]
     assert line["messages"][0] == {"role": "system", "content": "Be brief."}
-    assert (elsewhere / "sent").exists()
+    assert sent(clew) == [{"to": "a"}]
+    assert not (elsewhere / "sent").exists()
 
 
 def test_lists_and_history_tell_of_what_is_open_until_it_is_settled(two: Clew) -> None:
