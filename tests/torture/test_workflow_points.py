@@ -55,6 +55,10 @@ class WorkflowWorld(World):
         kept = self.home.with_name("kept")
         if kept.exists():
             shutil.copytree(kept, other.home)
+        mine, its = (f'"cwd":"{world.cwd}"'.encode() for world in (self, other))
+        for path in other.home.rglob("*.*"):  # it is gone on with in the folder in which it began
+            if path.is_file():
+                path.write_bytes(path.read_bytes().replace(mine, its))
         (other.cwd / "trace").write_text("".join(f"{name}\n" for name in self._ran))
         other.keep()
         return other
