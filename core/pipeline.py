@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from .approvals import stoppable
+from .command_run import Done
 from .errors import ClewError, StepFailed
 from .lines import RunLine
 from .messages import assistant
@@ -302,8 +303,7 @@ class Pipeline:
         if isinstance(test, str):
             return bool(self._view.holds(test, scope))
         if isinstance(test, Command):
-            done = run(test, self._steps.called(key, scope), self._begun)
-            scope.state.refresh()
+            done = self._done(test, key, scope)
             if done.code not in (0, 1):
                 raise StepFailed(f"the condition {done.how_it_ended}")
             return done.code == 0
@@ -314,8 +314,7 @@ class Pipeline:
         if isinstance(route, str):
             named = self._view.value(route, scope)
         elif isinstance(route, Command):
-            done = run(route, self._steps.called(key, scope), self._begun)
-            scope.state.refresh()
+            done = self._done(route, key, scope)
             if done.code:
                 raise StepFailed(f"the route {done.how_it_ended}")
             named = done.out.decode("utf-8", "replace").splitlines()
@@ -325,6 +324,14 @@ class Pipeline:
         if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
             raise StepFailed(f"the route names no choices, but is {named!r}")
         return list(names)
+
+    def _done(self, command: Command, key: str, scope: Scope) -> Done:
+        """Run a command that is a condition or a route: it sees the state as it is now."""
+        scope.state.publish(key)
+        try:
+            return run(command, self._steps.called(key, scope), self._begun)
+        finally:
+            scope.state.refresh()
 
     def _answer(self, function: StepFunction, key: str, scope: Scope) -> Any:
         value, patch = answer_of(function, self._steps.called(key, scope), self._begun)

@@ -252,3 +252,10 @@ def test_a_state_that_no_json_holds_is_a_failure_of_the_step(store: Store) -> No
     line = ran(store, Step(sets(x=object()), name="odd"))
     assert (line["status"], line["session_state"]) == ("ERROR", {})
     assert line["error"] is not None and "'odd' failed" in line["error"]["message"]
+
+
+def test_a_command_that_is_a_condition_or_a_route_sees_the_state_as_it_is(kept: JsonlStore) -> None:
+    asks = sh(f"{CLEW} state get n")
+    either = Condition(sh(f"test $({CLEW} state get n) = 1"), [say("then")], [say("else")])
+    line = ran(kept, sets(n=1), either, Router(asks, [say("1"), say("2")], name="r"))
+    assert (line["steps"][1]["chosen"], step(line, "r")["chosen"]) == (["then"], ["1"])
