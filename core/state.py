@@ -123,8 +123,14 @@ def merge_all(state: State, patches: Iterable[State]) -> State:
     return reduce(merge, patches, state)
 
 
-def conflicts(patches: Sequence[State]) -> list[tuple[tuple[str, ...], list[int]]]:
-    """Return the paths that several patches change, not all in the same way, and which patches."""
+def conflicts(
+    patches: Sequence[State], *, agreeing: bool = False
+) -> list[tuple[tuple[str, ...], list[int]]]:
+    """Return the paths that several patches change, and which patches.
+
+    Where all make the same of it, only if `agreeing` is asked for: of two that count up from the
+    same number, one is lost.
+    """
     found: dict[tuple[str, ...], set[int]] = {}
     earlier: list[tuple[tuple[str, ...], Any, int]] = []
     for number, patch in enumerate(patches):
@@ -133,7 +139,7 @@ def conflicts(patches: Sequence[State]) -> list[tuple[tuple[str, ...], list[int]
             for other, its_value, its_number in earlier:
                 shared = min(len(path), len(other))
                 if path[:shared] == other[:shared]:
-                    if path == other and same(value, its_value):
+                    if path == other and not agreeing and same(value, its_value):
                         continue
                     found.setdefault(path[:shared], set()).update((its_number, number))
         earlier += changes

@@ -36,7 +36,7 @@ class StepState(Protocol):
         """Note what is not stored yet, with what is not in branches: a killed run has it."""
 
     def take_branches(self) -> list[StateConflict]:
-        """Take over what all branches changed, now that they ended; return where they differed."""
+        """Take over what all branches changed, now that they ended; return what several changed."""
 
     def publish(self, step: str) -> None:
         """Store what is not stored yet, so that a command, or a run, sees it."""
@@ -217,8 +217,8 @@ def _with_branches(patch: State, branches: Sequence[BranchState]) -> State:
 
 
 def merged(branches: Sequence[BranchState]) -> tuple[State, list[StateConflict]]:
-    """Return what of the changes of steps at once is still to be made, and where they were not of
-    one mind.
+    """Return what of the changes of steps at once is still to be made, and what several of them
+    changed.
 
     There the later one, as they stand, holds; but what only commands have changed they have changed
     one after the other, each with the state before its eyes: that is as it is.
@@ -227,7 +227,7 @@ def merged(branches: Sequence[BranchState]) -> tuple[State, list[StateConflict]]
     for branch in branches:
         left = compose(left, branch.unstored)
     found: list[StateConflict] = []
-    for path, numbers in conflicts([branch.patch for branch in branches]):
+    for path, numbers in conflicts([branch.patch for branch in branches], agreeing=True):
         who = [branches[number] for number in numbers]
         found.append({"path": list(path), "steps": [branch.where for branch in who]})
         if not all(_commanded(branch, path) for branch in who):

@@ -183,7 +183,13 @@ def test_runs_at_once_begin_with_the_same_state_and_what_they_change_is_merged(
         {"n": 1, name: 1} for name in "ab"
     ]
     assert line["session_state"] == {"n": 1, "a": 1, "b": 1} == line["data"]
-    assert "state_conflicts" not in line
+
+
+def test_steps_at_once_that_count_up_from_the_same_number_are_on_record(store: Store) -> None:
+    counting = [Step(adds("n"), name=name) for name in "abc"]
+    line = ran(store, Parallel(counting, name="p"), session_state={"n": 0})
+    assert line["session_state"] == {"n": 1}
+    assert line["state_conflicts"] == [{"path": ["n"], "steps": ["p/a", "p/b", "p/c"]}]
 
 
 def test_an_agent_that_changes_the_state_does_so_for_the_workflow(store: Store) -> None:
