@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass, field
 from typing import cast
 
+from clew.core.clock import seconds_since
 from clew.core.lines import Line, RunLine
 from clew.core.records import StepRecord
 from clew.core.text import shorten
@@ -109,6 +110,8 @@ def _step_facts(step: StepRecord, made: Tree | None, *, under_way: bool) -> str:
     """Return what a step is called, what it is, how it ended, and what it took and used."""
     error, used = step["error"], step["metrics"]
     status = step["status"] + (f": {shorten(error['message'])}" if error else "")
+    running = under_way and step["status"] == "INTERRUPTED"
+    took = seconds_since(step["started_at"]) if running else step["duration"]
     chosen = step.get("chosen")
     moved = step.get("moved")
     name = made.run["name"] if made is not None else None
@@ -118,8 +121,8 @@ def _step_facts(step: StepRecord, made: Tree | None, *, under_way: bool) -> str:
         f"→ {', '.join(chosen)}" if chosen else "",
         f"{step['iterations']} iterations" if "iterations" in step else "",
         f"{moved['count']} of them are kept beside the session" if moved else "",
-        "running" if under_way and step["status"] == "INTERRUPTED" else status,
-        f"{step['duration']:.1f} s",
+        "running" if running else status,
+        f"{took:.1f} s",
         f"{used['total_tokens']} tokens" if used is not None else "",
         step["run_id"] or "",
     ]
@@ -141,10 +144,12 @@ def _facts(run: RunLine, running: Collection[str]) -> str:
     error = run["error"]
     status = run["status"] + (f": {shorten(error['message'])}" if error else "")
     used = run["total_metrics"]
+    is_running = run["run_id"] in running
+    took = seconds_since(run["started_at"]) if is_running else used["duration"]
     facts = [
         run["name"] or str(run["model"]),
-        "running" if run["run_id"] in running else status,
-        f"{used['duration']:.1f} s",
+        "running" if is_running else status,
+        f"{took:.1f} s",
         f"{used['total_tokens']} tokens",
         run["run_id"],
     ]

@@ -21,6 +21,12 @@ def stamp(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def seconds_since(moment: str) -> float:
+    """Return how long ago a moment of a line was; 0 if it is still to come."""
+    passed = datetime.now(UTC) - datetime.fromisoformat(moment)
+    return max(0.0, passed.total_seconds())
+
+
 def new_id() -> str:
     """Return a new random id (UUID 4)."""
     return str(uuid.uuid4())
