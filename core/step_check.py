@@ -26,7 +26,7 @@ from .steps import (
     Steps,
     Test,
 )
-from .text import shorten
+from .text import quoted
 
 Place = tuple[str | int, ...]
 _DASHED = re.compile(r"\.steps\.([A-Za-z_]\w*(?:-\w+)+)")
@@ -108,13 +108,13 @@ class _Check:
             yield from _command(does, (*place, "run"))
         elif not isinstance(does, Defined) and not callable(does):
             kinds = "an Agent, a Team, a Workflow, a Command or a function"
-            yield Wrong(place, f"a step does {kinds}, not {_shown(does)}")
+            yield Wrong(place, f"a step does {kinds}, not {quoted(does)}")
         if step.input is not None:
             yield from self._jq(step.input, (*place, "input"), known)
         if isinstance(step.stop, str):
             yield from self._stop(step, step.stop, (*place, "stop"), known)
         elif not isinstance(step.stop, bool):
-            yield Wrong((*place, "stop"), f"it is true, false or jq, not {_shown(step.stop)}")
+            yield Wrong((*place, "stop"), f"it is true, false or jq, not {quoted(step.stop)}")
         yield from _word(step.on_error, get_args(OnError), (*place, "on_error"))
         yield from _count(step.retries, 0, (*place, "retries"))
         if step.num_history_runs is not None:
@@ -162,7 +162,7 @@ class _Check:
         elif isinstance(route, Command):
             yield from _command(route, (*here, "run"))
         elif route is not None and not callable(route):
-            yield Wrong(here, f"a route is jq, a command or a function, not {_shown(route)}")
+            yield Wrong(here, f"a route is jq, a command or a function, not {quoted(route)}")
         yield from _choosing(node, place)
         # Several may be chosen, and run in the order in which they are named.
         known |= frozenset(_names(node.choices))
@@ -174,24 +174,24 @@ class _Check:
         elif isinstance(test, Command):
             yield from _command(test, (*place, "run"))
         elif not isinstance(test, bool) and not callable(test):
-            yield Wrong(place, f"it is jq, a command or a function, not {_shown(test)}")
+            yield Wrong(place, f"it is jq, a command or a function, not {quoted(test)}")
 
     def _jq(self, text: Any, place: Place, known: frozenset[str]) -> Iterator[Wrong]:
         if not isinstance(text, str):
-            yield Wrong(place, f"it is a jq program, not {_shown(text)}")
+            yield Wrong(place, f"it is a jq program, not {quoted(text)}")
             return
         dashed = next((name for name in _DASHED.findall(text) if name in self.names), None)
-        quoted = f'in jq that is a subtraction; write .steps["{dashed}"]' if dashed else None
+        subtracted = f'in jq that is a subtraction; write .steps["{dashed}"]' if dashed else None
         try:
             compiled = program(text)
             if always(text):
                 compiled.one({})
         except UsageError as error:
-            yield Wrong(place, error.message, quoted or error.hint)
+            yield Wrong(place, error.message, subtracted or error.hint)
             return
         for name in steps_named(text):
             if dashed is not None and dashed.startswith(f"{name}-"):
-                yield Wrong(place, f"`.steps.{dashed}` is not the step {dashed!r}", quoted)
+                yield Wrong(place, f"`.steps.{dashed}` is not the step {dashed!r}", subtracted)
             elif name not in self.names:
                 hint = _near(name, self.names) or f"the steps are: {', '.join(sorted(self.names))}"
                 yield Wrong(place, f"there is no step {name!r}", hint)
@@ -233,12 +233,12 @@ def _command(command: Command, place: Place) -> Iterator[Wrong]:
     argv: Any = command.argv
     is_list = isinstance(argv, Sequence) and not isinstance(argv, str | bytes)
     if not is_list or not argv or not all(isinstance(word, str) for word in argv):
-        yield Wrong(place, f"a command is a list of texts, not {_shown(argv)}")
+        yield Wrong(place, f"a command is a list of texts, not {quoted(argv)}")
     elif not argv[0]:
         yield Wrong(place, "a command begins with a program's name")
     seconds: Any = command.seconds
     if seconds is not None and not (isinstance(seconds, int | float) and seconds > 0):
-        yield Wrong(place, f"its time is a number of seconds above 0, not {_shown(seconds)}")
+        yield Wrong(place, f"its time is a number of seconds above 0, not {quoted(seconds)}")
 
 
 def _pause(step: Step, place: Place) -> Iterator[Wrong]:
@@ -280,18 +280,14 @@ def _wait(pause: Pause, place: Place, *, waits: bool) -> Iterator[Wrong]:
 
 def _word(value: Any, words: Sequence[str], place: Place) -> Iterator[Wrong]:
     if value not in words:
-        yield Wrong(place, f"it is one of {', '.join(words)}, not {_shown(value)}")
+        yield Wrong(place, f"it is one of {', '.join(words)}, not {quoted(value)}")
 
 
 def _count(value: Any, least: int, place: Place) -> Iterator[Wrong]:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        yield Wrong(place, f"it is {least} or more, not {_shown(value)}")
+        yield Wrong(place, f"it is {least} or more, not {quoted(value)}")
 
 
 def _near(name: str, known: Collection[str]) -> str | None:
     found = get_close_matches(name, list(known), 1)
     return f"did you mean {found[0]}?" if found else None
-
-
-def _shown(value: object) -> str:
-    return shorten(" ".join(repr(value).split()))

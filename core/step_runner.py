@@ -229,7 +229,7 @@ class StepRunner:
             raise StepFailed(message, hint=error["hint"] if error else None, retryable=retryable)
         files: tuple[Attachment, ...] = ()
         if line["kind"] == "workflow" and line["steps"]:
-            files = result_of(_last_of(line["steps"]), self.begun.log).files
+            files = result_of(line["steps"][-1], self.begun.log).files
         data, content = line["data"], line["content"]
         if data is not None and line["kind"] != "workflow":
             content = text_of(data)  # a model may say more around it
@@ -255,10 +255,6 @@ class StepRunner:
             return ""
         most = step.num_history_runs
         return flow.history(flow.num_history_runs if most is None else most)
-
-
-def _last_of(steps: list[StepRecord]) -> StepRecord:
-    return steps[-1]
 
 
 def _files(scope: Scope, given: tuple[Attachment, ...]) -> tuple[Attachment, ...]:

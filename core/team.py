@@ -20,7 +20,7 @@ from .store import SessionLog
 from .task_list import tasks_done
 from .task_tools import ExecuteTask, agenda, task_tools
 from .team_words import Mode, delegated, history_of_team, interactions, introduction
-from .text import shorten
+from .text import quoted
 from .tools import DELEGATE, TEAM_TOOLS, Tool, ToolSpec
 
 
@@ -51,24 +51,24 @@ class Team(Agent):
         super().__post_init__()
         if self.mode not in get_args(Mode):
             modes = ", ".join(get_args(Mode))
-            raise UsageError(f"a team's mode is one of {modes}, not {_shown(self.mode)}")
+            raise UsageError(f"a team's mode is one of {modes}, not {quoted(self.mode)}")
         for key in ("num_team_history_runs", "max_iterations"):
             count = getattr(self, key)
             if not isinstance(count, int) or isinstance(count, bool) or count < 1:
-                raise UsageError(f"a team's {key} is 1 or more, not {_shown(count)}")
+                raise UsageError(f"a team's {key} is 1 or more, not {quoted(count)}")
         self._check_members()
 
     def _check_members(self) -> None:
         """Raise UsageError unless the members are agents, each with a name of its own."""
         members: object = self.members
         if isinstance(members, str) or not isinstance(members, Sequence):
-            given = _shown(members)
+            given = quoted(members)
             raise UsageError(f"a team's members are a list of agents and teams, not {given}")
         if not members:
             raise UsageError("a team needs members")
         for member in members:
             if not isinstance(member, Agent):
-                given = _shown(member)
+                given = quoted(member)
                 raise UsageError(f"a member of a team is an Agent or a Team, not {given}")
             if member.name is None:
                 raise UsageError("a member of a team needs a name")
@@ -160,10 +160,6 @@ class Team(Agent):
             done = tasks_done(ended) if self.mode == "tasks" else delegated(ended)
             told += interactions(done)
         return told
-
-
-def _shown(value: object) -> str:
-    return shorten(" ".join(repr(value).split()))
 
 
 def _ask(name: str) -> ToolCall:

@@ -54,6 +54,11 @@ def shorten(text: str, most: int = 60) -> str:
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
+def quoted(value: object) -> str:
+    """Return a value as Python writes it, short and on one line: for errors."""
+    return shorten(" ".join(repr(value).split()))
+
+
 def without_middle(text: str, most: int) -> str:
     """Return text with about so many characters of its own, half of each end."""
     half = most // 2

@@ -10,6 +10,7 @@ from clew.core.records import Requirement, StepRecord
 from clew.core.steps import Command, Loop, Step, StepInput
 from clew.core.store import Store
 from clew.core.usage import no_usage
+from clew.core.workflow import Workflow
 from clew.stores.session_file import SessionFile
 from clew.stores.verify import verify
 from tests.torture.checker import check
@@ -113,6 +114,13 @@ def contents(line: RunLine) -> dict[str, str]:
 def open_pauses(line: RunLine) -> list[Requirement]:
     """What the run waits for."""
     return [one for one in line["requirements"] if one["decision"] is None]
+
+
+def ran(store: Store | None, *steps: Any, input: str = "go", **more: Any) -> RunLine:
+    """Run these steps, to their end; the session's file has to be right."""
+    result = Workflow(steps=steps, name="w", **more).run(input, session_id="s", store=store)
+    assert store is None or wrong_with(store) == []
+    return result.line
 
 
 def wrong_with(store: Store, session: str = "s") -> list[str]:

@@ -21,7 +21,6 @@ from clew.core.store import Store
 from clew.core.usage import no_usage
 from clew.stores.append import append_line
 from clew.stores.jsonl import JsonlStore
-from clew.stores.memory import MemoryStore
 from tests.teams import Json, refused
 from tests.torture.checker import check
 
@@ -69,11 +68,6 @@ def leading(*turns: list[ToolCall], answer: str = "All done.") -> Scripted:
 
 
 BOTH = [delegate("1", member_id="ann", task="do A"), delegate("2", member_id="bob", task="do B")]
-
-
-@pytest.fixture(params=["memory", "jsonl"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return MemoryStore() if request.param == "memory" else JsonlStore(str(tmp_path / "home"))
 
 
 def agents() -> list[Agent]:

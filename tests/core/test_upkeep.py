@@ -17,7 +17,7 @@ from clew.core.session import always
 from clew.core.store import Flight, SessionLog, Store
 from clew.core.upkeep import Job, left_of, name_session, summarize
 from clew.core.usage import no_totals, no_usage
-from clew.stores import JsonlStore, MemoryStore
+from clew.stores import JsonlStore
 from tests.stores.made import add_run, job_draft
 
 
@@ -39,11 +39,6 @@ class Scripted:
         self.first()
         on_text(self.text)
         return ModelReply("stop", no_usage(), self.name)
-
-
-@pytest.fixture(params=["memory", "jsonl"])
-def store(request: pytest.FixtureRequest, tmp_path: Any) -> Store:
-    return MemoryStore() if request.param == "memory" else JsonlStore(str(tmp_path / "home"))
 
 
 @pytest.fixture

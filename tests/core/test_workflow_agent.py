@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -20,8 +19,6 @@ from clew.core.store import Store
 from clew.core.tools import RunContext, ToolSpec
 from clew.core.usage import no_usage
 from clew.core.workflow import Workflow
-from clew.stores.jsonl import JsonlStore
-from clew.stores.memory import MemoryStore
 from tests.teams import Json, refused
 
 Said = str | list[ToolCall] | Exception
@@ -80,11 +77,6 @@ class Pipeline:
 @pytest.fixture
 def steps() -> Pipeline:
     return Pipeline()
-
-
-@pytest.fixture(params=["memory", "jsonl"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return MemoryStore() if request.param == "memory" else JsonlStore(str(tmp_path / "home"))
 
 
 def sent_to(workflow: Workflow) -> list[list[Json]]:

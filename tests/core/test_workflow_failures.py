@@ -15,13 +15,13 @@ from clew.core.model import ModelRequest
 from clew.core.steps import Command, Loop, Parallel, Step, StepInput, StepOutput, Steps
 from clew.core.store import Store
 from clew.core.workflow import Workflow
-from clew.stores import JsonlStore, MemoryStore
 from tests.workflows import (
     Told,
     adds,
     content,
     contents,
     fails,
+    ran,
     says,
     sh,
     statuses,
@@ -30,17 +30,6 @@ from tests.workflows import (
     traced,
     wrong_with,
 )
-
-
-@pytest.fixture(params=["memory", "jsonl"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return MemoryStore() if request.param == "memory" else JsonlStore(str(tmp_path / "home"))
-
-
-def ran(store: Store, *steps: Any, **more: Any) -> RunLine:
-    line = Workflow(steps=steps, name="w", **more).run("go", session_id="s", store=store).line
-    assert wrong_with(store) == []
-    return line
 
 
 def resumed(store: Store, before: RunLine, *steps: Any, **more: Any) -> RunLine:

@@ -1,6 +1,5 @@
 """What steps are told of earlier executions, in Python: the workflow's, and an agent's own."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,13 +9,7 @@ from clew.core.lines import RunLine
 from clew.core.steps import Step, StepInput
 from clew.core.store import Store
 from clew.core.workflow import Workflow
-from clew.stores import JsonlStore, MemoryStore
 from tests.workflows import Told, says, wrong_with
-
-
-@pytest.fixture(params=["memory", "jsonl"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return MemoryStore() if request.param == "memory" else JsonlStore(str(tmp_path / "home"))
 
 
 def asked(store: Store | None, workflow: Workflow, *inputs: str, **how: Any) -> RunLine:

@@ -9,27 +9,16 @@ from typing import Any
 import pytest
 
 from clew.core import Agent
-from clew.core.lines import RunLine, State
+from clew.core.lines import State
 from clew.core.steps import Condition, Loop, Parallel, Router, Step, StepFunction, StepInput, Steps
 from clew.core.store import Store
 from clew.core.tools import RunContext
 from clew.core.workflow import Workflow
-from clew.stores import JsonlStore, MemoryStore
-from tests.workflows import Told, adds, content, says, sh, step, wrong_with
+from clew.stores import JsonlStore
+from tests.workflows import Told, adds, content, ran, says, sh, step
 
 CLEW = shlex.join([sys.executable, "-m", "clew.cli"])
 """The command, for steps that are commands of a process without it."""
-
-
-@pytest.fixture(params=["memory", "jsonl"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return MemoryStore() if request.param == "memory" else JsonlStore(str(tmp_path / "home"))
-
-
-def ran(store: Store | None, *steps: Any, **more: Any) -> RunLine:
-    line = Workflow(steps=steps, name="w", **more).run("go", session_id="s", store=store).line
-    assert store is None or wrong_with(store) == []
-    return line
 
 
 def sets(**state: Any) -> StepFunction:

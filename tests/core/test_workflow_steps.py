@@ -9,7 +9,6 @@ import pytest
 
 from clew.core import Agent, Team
 from clew.core.errors import UsageError
-from clew.core.lines import RunLine
 from clew.core.steps import (
     Command,
     Condition,
@@ -24,32 +23,18 @@ from clew.core.steps import (
 from clew.core.store import Store
 from clew.core.tools import RunContext
 from clew.core.workflow import Workflow
-from clew.stores import JsonlStore, MemoryStore
 from tests.workflows import (
     Told,
     adds,
     content,
     contents,
     fails,
+    ran,
     says,
     sh,
     statuses,
     step,
-    wrong_with,
 )
-
-
-@pytest.fixture(params=["memory", "jsonl"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
-    return MemoryStore() if request.param == "memory" else JsonlStore(str(tmp_path / "home"))
-
-
-def ran(store: Store | None, *steps: Any, input: str = "go", **more: Any) -> RunLine:
-    """Run these steps, to their end; the session's file has to be right."""
-    result = Workflow(steps=steps, name="w", **more).run(input, session_id="s", store=store)
-    if store is not None:
-        assert wrong_with(store) == []
-    return result.line
 
 
 def upper(given: StepInput) -> str:
