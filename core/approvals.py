@@ -57,7 +57,7 @@ def reject_all(_requirement: Requirement, _tool: ToolSpec) -> Settlement:
 
 def stoppable(decide: Decide, stop: Stop) -> Decide:
     """Return what decides, given up when the run is to stop: a signal does not reach its thread."""
-    if decide is pause or decide is confirm_all:
+    if decide in (pause, confirm_all, reject_all):
         return decide
 
     def decided(requirement: Requirement, spec: ToolSpec) -> Settlement | None:

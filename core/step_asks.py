@@ -6,7 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass, field
 from typing import Any
 
-from .approvals import LATE, Decide, Settlement, expired
+from .approvals import LATE, Decide, Settlement, expired, reject_all
 from .clock import later, now
 from .lines import RunLine
 from .records import Requirement, RequirementKind
@@ -92,9 +92,12 @@ class Asks:
             how = one["on_timeout"]
             late = Settlement("confirmed" if how == "approve" else "rejected", note=LATE)
             return Said(late, "skip" if how == "skip" else "cancel")
-        settlement = self.settled.pop(one["tool_call_id"], None) or self.decide(one, spec)
+        known = self.settled.pop(one["tool_call_id"], None)
+        settlement = known or self.decide(one, spec)
         if settlement is None:
             return None
+        if known is None and self.decide is reject_all and pause.on_reject == "retry":
+            return Said(settlement, "skip")  # whoever always says no would have it run for ever
         if settlement.decision == "answered":
             settlement = Settlement(
                 "answered", settlement.note, values=_typed(spec, settlement.values)

@@ -250,3 +250,12 @@ def test_who_answers_too_late_is_told_what_was_decided(
     answered = clew("continue", "-s", "s", "--confirm")
     assert f"clew: nobody answered step 'out' in time: {then}\n" in answered.err
     assert answered.out == said
+
+
+@pytest.mark.parametrize("place", ["{0}", "Step(Workflow(name='in', steps=[{0}]))"])
+def test_a_no_to_everything_does_not_send_a_step_back_for_ever(clew: Clew, place: str) -> None:
+    again = "sh('echo >> ran; test $(wc -l < ran) -lt 4', 'out', pause=Pause({}))"
+    again = again.format("review=True, on_reject='retry'")
+    flows(clew, f"it = Workflow(steps=[{place.format(again)}])")
+    clew(*RUN, "--approve", "deny")
+    assert (clew.cwd / "ran").read_text().count("\n") == 1
