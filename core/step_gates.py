@@ -45,9 +45,11 @@ class StepGates:
         """Return what somebody gave for the step, once it may run."""
         key, pause = record["id"], step.pause
         if f"{key}:error" in self.asks.waiting:
-            failed = replace(pause, on_reject="skip")
+            before, failed = self.books.earlier.get(key), replace(pause, on_reject="skip")
+            record["error"] = before["error"] if before is not None else None
             said = self.asks.ask(f"{key}:error", "confirm", step_spec(step), failed)
             self._answered(said, record)
+            record["error"] = None
         if pause.confirmation and not record.get("confirmed"):
             self._answered(self.asks.ask(key, "confirm", step_spec(step), pause), record)
             record["confirmed"] = True

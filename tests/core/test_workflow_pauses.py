@@ -430,6 +430,18 @@ def test_a_step_that_is_left_out_after_it_failed_tells_why(flows: Callable[..., 
     assert error is not None and "the paper is out" in error["message"]
 
 
+def test_a_step_that_failed_and_is_not_yet_settled_still_tells_why(
+    flows: Callable[..., Flows],
+) -> None:
+    one, two = (Step(fails, name=name, on_error="pause") for name in ("one", "two"))
+    flow = flows(Parallel([one, two]))
+    before = flow.settle(flow.run(), reject=("one",))
+    assert waits(before) == [("parallel/two:error", "confirm", "two")]
+    line = flow.settle(before, reject=("two",))
+    for error in (step(each, "parallel/two")["error"] for each in (before, line)):
+        assert error is not None and "the paper is out" in error["message"]
+
+
 def test_who_is_stopped_at_a_review_is_asked_again_and_nothing_runs_again(
     flows: Callable[..., Flows], file: Path
 ) -> None:
