@@ -83,7 +83,7 @@ class StepRunner:
         if step.on_error == "pause":
             record["error"] = error.record()
             self.gates.ask_about_failure(step, record, error)
-        if step.on_error == "fail":
+        if step.on_error != "skip":
             raise failure_of(name, error) from error
         return StepResult(name, status="SKIPPED", error=error.record())
 

@@ -91,6 +91,12 @@ def test_a_step_that_may_be_left_out_is(store: Store) -> None:
     assert left_out["error"] is not None and "the paper" in left_out["error"]["message"]
 
 
+def test_a_step_whose_on_error_is_no_word_is_not_left_out(store: Store) -> None:
+    words: dict[str, Any] = {"on_error": "skipp"}
+    line = ran(store, Step(fails, **words), says("after"))
+    assert (line["status"], statuses(line)) == ("ERROR", {"fails": "ERROR"})
+
+
 def test_the_error_of_an_agent_is_never_handed_on_as_content(store: Store) -> None:
     """W7."""
     model = Told()
