@@ -89,13 +89,13 @@ class Asks:
 
     def _said(self, one: Requirement, spec: ToolSpec, pause: Pause) -> Said | None:
         if expired(one):
-            how = one["on_timeout"]
-            late = Settlement("confirmed" if how == "approve" else "rejected", note=LATE)
-            return Said(late, "skip" if how == "skip" else "cancel")
+            return _said_by_time(one)
         known = self.settled.pop(one["tool_call_id"], None)
         settlement = known or self.decide(one, spec)
         if settlement is None:
             return None
+        if expired(one):  # while somebody was asked
+            return _said_by_time(one)
         if known is None and self.decide is reject_all and pause.on_reject == "retry":
             return Said(settlement, "skip")  # whoever always says no would have it run for ever
         if settlement.decision == "answered":
@@ -113,6 +113,13 @@ class Asks:
             each["value"] = settlement.values.get(each["name"])
         self.requirements.append(one)
         self.flight.note({"requirement": one})
+
+
+def _said_by_time(one: Requirement) -> Said:
+    """Return what was to become of it that nobody answers in time."""
+    how = one["on_timeout"]
+    late = Settlement("confirmed" if how == "approve" else "rejected", note=LATE)
+    return Said(late, "skip" if how == "skip" else "cancel")
 
 
 def _came_to_nothing(one: Requirement, run: RunLine) -> bool:

@@ -1,5 +1,6 @@
 """Workflows that wait for somebody, in Python: for a yes, a look, values, a choice."""
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -334,8 +335,21 @@ def test_who_answers_too_late_answers_nothing(
     assert settled["by"] is None
 
 
+def test_a_yes_that_comes_while_somebody_is_asked_may_be_too_late(
+    flows: Callable[..., Flows], file: Path
+) -> None:
+    def slowly(_one: Requirement, _spec: ToolSpec) -> Settlement:
+        time.sleep(0.05)
+        return Settlement("confirmed")
+
+    flow = flows(*asking(file, confirmation=True, seconds=0.02, on_timeout="cancel"))
+    line = flow.run(decide=slowly)
+    assert (line["status"], statuses(line)["two"]) == ("CANCELLED", "CANCELLED")
+    assert line["requirements"][0]["by"] is None
+
+
 def test_a_choice_that_nobody_makes_in_time_is_none(flows: Callable[..., Flows]) -> None:
-    pause = Pause(seconds=0.0, on_timeout="approve")
+    pause = Pause(seconds=0.0, on_timeout="skip")
     flow = flows(Router(None, [Step(says("x"), name="a")], name="r", pause=pause), content)
     line = flow.run("", resume=flow.run()["run_id"])
     assert (line["status"], line["content"], statuses(line)["r"]) == ("COMPLETED", "go", "SKIPPED")
