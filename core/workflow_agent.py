@@ -5,8 +5,9 @@ from typing import Any
 
 from .agent import Agent
 from .chain import calls_before
+from .inside import RunBooks
 from .lines import RunLine
-from .records import StepRecord
+from .records import StepRecord, ToolRecord
 from .step_books import Ended
 from .step_names import name_beside
 from .step_result import StepResult, result_of
@@ -47,6 +48,9 @@ class RunWorkflow:
     def call(self, arguments: dict[str, Any], context: RunContext) -> str:
         """Return the input."""
         query = str(arguments["query"])
+        assert isinstance(context, RunBooks), "only a run has a workflow run"
+        if any(map(_query_of, context.ended)):
+            raise ToolError("the workflow is run once: it was called before with its query")
         if not query.strip():
             raise ToolError("the query is empty: say what the workflow is to do")
         return query
@@ -94,14 +98,11 @@ class _AgentRunner(StepRunner):
 
 
 def _query(line: RunLine, log: SessionLog) -> str | None:
-    """Return what the workflow is to be run with; None if its agent had no need of that.
+    """Return what the workflow is to be run with; None if its agent had no need of that."""
+    return next(filter(None, map(_query_of, calls_before(log, line))), None)
 
-    Of several calls the last holds, also if the agent was asked once more after it.
-    """
-    calls = reversed(calls_before(log, line))
-    said = (
-        each["result"]
-        for each in calls
-        if each["tool_name"] == RUN_WORKFLOW and not each["tool_call_error"]
-    )
-    return next(said, None)
+
+def _query_of(call: ToolRecord) -> str | None:
+    """Return the query of a call that has the workflow run; None for any other."""
+    is_one = call["tool_name"] == RUN_WORKFLOW and not call["tool_call_error"]
+    return call["result"] if is_one else None

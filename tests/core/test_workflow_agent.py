@@ -240,6 +240,13 @@ def test_a_pause_of_the_agent_pauses_the_workflow_before_its_steps(
     assert len(sent_to(workflow)) == 2
 
 
+def test_a_workflow_is_run_once_however_often_its_agent_asks(steps: Pipeline) -> None:
+    workflow = steps.under([*runs_it("x"), *runs_it("y", "c2")], "Done.")
+    result = workflow.run("go")
+    assert (steps.inputs, result.content) == (["x"], "(X)")
+    assert "is run once" in str(sent_to(workflow)[-1][-1]["content"])
+
+
 def test_a_call_that_says_nothing_is_told_to_the_agent(steps: Pipeline) -> None:
     workflow = steps.under(runs_it(" "), "I have no idea.")
     assert workflow.run("go").content == "I have no idea."
