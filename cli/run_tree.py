@@ -119,7 +119,7 @@ def _step_facts(step: StepRecord, made: Tree | None, *, under_way: bool) -> str:
         step["name"],
         step["kind"] if name in (None, step["name"]) else f"{step['kind']} {name}",
         f"→ {', '.join(chosen)}" if chosen else "",
-        f"{step['iterations']} iterations" if "iterations" in step else "",
+        _counted(step["iterations"], "iteration") if "iterations" in step else "",
         f"{moved['count']} of them are kept beside the session" if moved else "",
         "running" if running else status,
         f"{took:.1f} s",
@@ -127,6 +127,10 @@ def _step_facts(step: StepRecord, made: Tree | None, *, under_way: bool) -> str:
         step["run_id"] or "",
     ]
     return " · ".join(" ".join(fact.split()) for fact in facts if fact)
+
+
+def _counted(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _place_in(run: RunLine) -> "Callable[[Tree], tuple[int, str]]":
