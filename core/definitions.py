@@ -83,7 +83,7 @@ def examine_object(name: str) -> list[ClewError]:
         found = load_defined(name)
     except ClewError as error:
         return [error]
-    wrong = problems(found.nodes) if isinstance(found, Workflow) else ()
+    wrong = problems(found.nodes, found.takes) if isinstance(found, Workflow) else ()
     return [
         UsageError(f"{name}: {'.'.join(map(str, each.place))}: {each.message}", hint=each.hint)
         for each in wrong

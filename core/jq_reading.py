@@ -54,12 +54,19 @@ class _Token:
 
 def steps_named(text: str) -> list[str]:
     """Return the names of steps that a program, one that compiles, asks for: `.steps.NAME`."""
+    return _named_in(text, ".steps")
+
+
+def keys_named(text: str) -> list[str]:
+    """Return the keys of its input that a program, one that compiles, asks for: `.KEY`."""
     tokens = list(_tokens(text))
-    return [
-        name
-        for number, is_input in enumerate(_dots(tokens))
-        if is_input and (name := _named_at(tokens, number)) is not None
-    ]
+    dots = zip(tokens, _dots(tokens), strict=True)
+    return [token.text[1:] for token, is_input in dots if is_input]
+
+
+def params_named(text: str) -> list[str]:
+    """Return the names of params that a program, one that compiles, asks for: `.params.NAME`."""
+    return _named_in(text, ".params")
 
 
 def always(text: str) -> bool:
@@ -111,10 +118,18 @@ def _branches(tokens: Sequence[_Token]) -> list[Sequence[_Token]]:
     return found
 
 
+def _named_in(text: str, key: str) -> list[str]:
+    tokens = list(_tokens(text))
+    return [
+        name
+        for number, is_input in enumerate(_dots(tokens))
+        if is_input and tokens[number].text == key
+        if (name := _named_at(tokens, number)) is not None
+    ]
+
+
 def _named_at(tokens: Sequence[_Token], number: int) -> str | None:
     """Return the name in `.steps.NAME`, `.steps["NAME"]` or `.steps."NAME"` that begins here."""
-    if tokens[number].text != ".steps":
-        return None
     rest = [token for token in tokens[number + 1 : number + 5] if str(token) != "?"]
     if rest and rest[0].kind == "field":
         return rest[0].text[1:]

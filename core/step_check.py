@@ -9,7 +9,7 @@ from typing import Any, get_args
 from .defined import Defined
 from .errors import UsageError
 from .jq_program import program
-from .jq_reading import always, steps_named, texts_given
+from .jq_reading import always, keys_named, params_named, steps_named, texts_given
 from .step_names import walk
 from .steps import (
     Command,
@@ -29,6 +29,8 @@ from .steps import (
 from .text import quoted
 
 Place = tuple[str | int, ...]
+_SEEN = ("input", "last", "params", "session_state", "steps")
+"""What an expression may ask for."""
 _DASHED = re.compile(r"\.steps\.([A-Za-z_]\w*(?:-\w+)+)")
 
 
@@ -39,17 +41,27 @@ class Wrong:
     place: Place
     message: str
     hint: str | None = None
+    idle: bool = False
+    """Whether nothing goes wrong: it is only that something never runs."""
 
 
-def check(nodes: Sequence[Node]) -> None:
-    """Raise UsageError for the first thing that is wrong with the steps, which have names."""
-    for wrong in problems(nodes):
+def check(nodes: Sequence[Node], params: Collection[str] | None = None) -> None:
+    """Raise UsageError for the first thing that goes wrong with the steps, which have names.
+
+    What never runs does not: a program may have decided that.
+    """
+    for wrong in problems(nodes, params):
+        if wrong.idle:
+            continue
         raise UsageError(f"{'.'.join(map(str, wrong.place))}: {wrong.message}", hint=wrong.hint)
 
 
-def problems(nodes: Sequence[Node]) -> Iterator[Wrong]:
-    """Yield what is wrong with the steps of a workflow, which have names."""
-    return _Check(frozenset(_names(nodes))).group(nodes, ("steps",), frozenset())
+def problems(nodes: Sequence[Node], params: Collection[str] | None = None) -> Iterator[Wrong]:
+    """Yield what is wrong with the steps of a workflow, which have names.
+
+    `params` are those that may be given to it; None if nobody knows.
+    """
+    return _Check(frozenset(_names(nodes)), params).group(nodes, ("steps",), frozenset())
 
 
 def _names(nodes: Sequence[Node]) -> Iterator[str]:
@@ -61,6 +73,7 @@ class _Check:
     """Goes through the steps in their order; `names` are those of all."""
 
     names: Collection[str]
+    params: Collection[str] | None
 
     def group(self, nodes: Sequence[Node], place: Place, known: frozenset[str]) -> Iterator[Wrong]:
         """Yield what is wrong with steps that run one after the other.
@@ -72,9 +85,7 @@ class _Check:
         last: str | None = None
         for number, node in enumerate(nodes):
             if last is not None:
-                yield Wrong(
-                    (*place, number), f"it is never reached: {last!r} always stops the workflow"
-                )
+                yield _idle((*place, number), f"{last!r} always stops the workflow")
             yield from self.part(node, (*place, number), known)
             known |= frozenset(_names([node]))
             last = str(node.name) if always_stops(node) else None
@@ -110,15 +121,14 @@ class _Check:
             kinds = "an Agent, a Team, a Workflow, a Command or a function"
             yield Wrong(place, f"a step does {kinds}, not {quoted(does)}")
         if step.input is not None:
-            yield from self._jq(step.input, (*place, "input"), known)
+            yield from self._jq(step.input, (*place, "input"), known, (*_SEEN, "user_input"))
         if isinstance(step.stop, str):
             yield from self._stop(step, step.stop, (*place, "stop"), known)
         elif not isinstance(step.stop, bool):
             yield Wrong((*place, "stop"), f"it is true, false or jq, not {quoted(step.stop)}")
         yield from _word(step.on_error, get_args(OnError), (*place, "on_error"))
         yield from _count(step.retries, 0, (*place, "retries"))
-        if step.num_history_runs is not None:
-            yield from _count(step.num_history_runs, 0, (*place, "num_history_runs"))
+        yield from _history(step, place)
         yield from _pause(step, place)
 
     def _stop(self, step: Step, text: str, place: Place, known: frozenset[str]) -> Iterator[Wrong]:
@@ -134,9 +144,9 @@ class _Check:
         yield from wrong
         truth = None if wrong else _truth(node.if_)
         if truth is False:
-            yield Wrong((*place, "then"), "it is never reached: the condition never holds")
+            yield _idle((*place, "then"), "the condition never holds")
         if truth is True and node.else_:
-            yield Wrong((*place, "else"), "it is never reached: the condition always holds")
+            yield _idle((*place, "else"), "the condition always holds")
         yield from self.group(node.then, (*place, "then"), known)
         if node.else_:
             yield from self.group(node.else_, (*place, "else"), known)
@@ -176,7 +186,9 @@ class _Check:
         elif not isinstance(test, bool) and not callable(test):
             yield Wrong(place, f"it is jq, a command or a function, not {quoted(test)}")
 
-    def _jq(self, text: Any, place: Place, known: frozenset[str]) -> Iterator[Wrong]:
+    def _jq(
+        self, text: Any, place: Place, known: frozenset[str], seen: Collection[str] = _SEEN
+    ) -> Iterator[Wrong]:
         if not isinstance(text, str):
             yield Wrong(place, f"it is a jq program, not {quoted(text)}")
             return
@@ -189,6 +201,9 @@ class _Check:
         except UsageError as error:
             yield Wrong(place, error.message, subtracted or error.hint)
             return
+        yield from _unknown(keys_named(text), seen, "jq sees no", place)
+        if self.params is not None:
+            yield from _unknown(params_named(text), self.params, "there is no param", place)
         for name in steps_named(text):
             if dashed is not None and dashed.startswith(f"{name}-"):
                 yield Wrong(place, f"`.steps.{dashed}` is not the step {dashed!r}", subtracted)
@@ -197,6 +212,19 @@ class _Check:
                 yield Wrong(place, f"there is no step {name!r}", hint)
             elif name not in known:
                 yield Wrong(place, f"the step {name!r} never runs before this")
+
+
+def _idle(place: Place, why: str) -> Wrong:
+    return Wrong(place, f"it is never reached: {why}", idle=True)
+
+
+def _unknown(
+    names: Sequence[str], known: Collection[str], what: str, place: Place
+) -> Iterator[Wrong]:
+    for name in dict.fromkeys(names):
+        if name not in known:
+            there = ", ".join(sorted(known)) or "none"
+            yield Wrong(place, f"{what} {name!r}", _near(name, known) or f"there are: {there}")
 
 
 def always_stops(node: Node) -> bool:
@@ -241,6 +269,15 @@ def _command(command: Command, place: Place) -> Iterator[Wrong]:
         yield Wrong(place, f"its time is a number of seconds above 0, not {quoted(seconds)}")
 
 
+def _history(step: Step, place: Place) -> Iterator[Wrong]:
+    for key in ("add_workflow_history", "num_history_runs"):
+        if getattr(step, key) is not None and not isinstance(step.does, Defined):
+            yield Wrong((*place, key), "only an agent, a team or a workflow can be told of it")
+            return
+    if step.num_history_runs is not None:
+        yield from _count(step.num_history_runs, 0, (*place, "num_history_runs"))
+
+
 def _pause(step: Step, place: Place) -> Iterator[Wrong]:
     pause = step.pause
     yield from _wait(pause, place, waits=_asks(pause) or step.on_error == "pause")
@@ -254,6 +291,8 @@ def _pause(step: Step, place: Place) -> Iterator[Wrong]:
         yield Wrong(here, "the schema has to be of type object")
     elif not fields.get("properties"):
         yield Wrong(here, "the schema has to say which properties there are")
+    if pause.on_timeout == "approve":
+        yield Wrong((*place, "on_timeout"), "without an answer there are no values to go on with")
 
 
 def _choosing(router: Router, place: Place) -> Iterator[Wrong]:

@@ -16,6 +16,7 @@ from .pipeline import Pipeline
 from .result import RunOutput
 from .session_naming import named_after
 from .state import storable_value
+from .step_check import check
 from .step_flow import Flow, step_spec
 from .step_names import named, walk
 from .steps import Node, Router, Step, StepFunction, part
@@ -150,6 +151,7 @@ class Workflow(Defined):
             if name not in self.takes:
                 known = ", ".join(sorted(self.takes)) or "none"
                 raise UsageError(f"no param {name!r}", hint=f"the workflow's params are: {known}")
+        check(self.nodes, self.takes)
         super().check(input, how.with_params(self.params))
         if how.resume is not None and input.strip():
             raise UsageError(

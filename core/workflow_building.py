@@ -13,7 +13,7 @@ from .errors import UsageError
 from .loading import load_object
 from .state import without_nulls
 from .step_check import problems
-from .step_names import named, step_name
+from .step_names import step_name
 from .steps import (
     Command,
     Condition,
@@ -59,10 +59,6 @@ class WorkflowBuilding(Building):
         """Return the workflow; None where there are `errors`."""
         steps = self._nodes(definition.steps, ("steps",))
         agent = self._agent_of(definition)
-        if not self.errors:
-            steps = named(steps)
-            for wrong in problems(steps):
-                self._wrong(wrong.place, wrong.message, wrong.hint)
         values: dict[str, Any] = {
             "name": self._name(definition.name),
             "description": storable(definition.description),
@@ -80,7 +76,10 @@ class WorkflowBuilding(Building):
         }
         if self.errors:
             return None
-        return self._try(("steps",), lambda: Workflow(steps=steps, **values))
+        made = self._try(("steps",), lambda: Workflow(steps=steps, **values))
+        for wrong in problems(made.nodes, made.takes) if made is not None else ():
+            self._wrong(wrong.place, wrong.message, wrong.hint)
+        return made
 
     def _agent_of(self, definition: WorkflowDefinition) -> Defined | None:
         if definition.agent is None:

@@ -57,7 +57,7 @@ steps:
   - {name: a, run: [cat], timeout: 5.0, env: [MY_KEY], json: true, files: [out]}
 - name: both
   parallel:
-  - {name: b, run: [cat], input: .input, on_error: skip, retries: 2, num_history_runs: 0}
+  - {name: b, run: [cat], input: .input, on_error: skip, retries: 2}
 - name: again
   loop:
   - {name: c, python: 'os.path:basename'}

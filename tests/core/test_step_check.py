@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from clew.core import Agent
 from clew.core.errors import UsageError
 from clew.core.step_check import check, problems
 from clew.core.step_names import named
@@ -56,6 +57,43 @@ def test_good_steps_of_every_kind_have_nothing_wrong() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "wrong"),
+    [
+        (".stepz.a.content", "jq sees no 'stepz'"),
+        (".last | .stepz", None),
+        (".session_stat.x // 1", "jq sees no 'session_stat'"),
+        ("[.last.data[] | select(.x == 1) | .y]", None),
+        (".session_state.rows | map(.n) | add", None),
+        (".user_input.who", None),
+        (".params.unknown", "there is no param 'unknown'"),
+        ('.params["lang"]', None),
+    ],
+)
+def test_what_jq_asks_for_and_nobody_has_is_told(text: str, wrong: str | None) -> None:
+    found = [each.message for each in problems(named([step("a", input=text)]), {"lang"})]
+    assert found == ([wrong] if wrong else [])
+
+
+def test_only_what_steps_are_given_can_be_asked_of_all_expressions() -> None:
+    assert said(Condition(".user_input.who", [step("a")])) == [
+        "steps.0.if: jq sees no 'user_input'"
+    ]
+
+
+def test_values_that_nobody_gives_cannot_be_approved() -> None:
+    fields = {"type": "object", "properties": {"who": {"type": "string"}}}
+    pause = Pause(user_input=fields, seconds=1, on_timeout="approve")
+    (wrong,) = said(step("a", pause=pause))
+    assert wrong == "steps.0.on_timeout: without an answer there are no values to go on with"
+
+
+@pytest.mark.parametrize("key", ["add_workflow_history", "num_history_runs"])
+def test_a_command_cannot_be_told_of_history(key: str) -> None:
+    (wrong,) = said(step("a", **{key: 1 if key == "num_history_runs" else True}))
+    assert wrong.startswith(f"steps.0.{key}: only an agent, a team or a workflow")
+
+
+@pytest.mark.parametrize(
     ("node", "place"),
     [
         (step("a", input=".a |"), "steps.0.input"),
@@ -64,7 +102,7 @@ def test_good_steps_of_every_kind_have_nothing_wrong() -> None:
         (Loop([step("a")], until="1 +"), "steps.0.until"),
         (Router("[", [step("a")]), "steps.0.router"),
         (Steps([Parallel([step("a", input="'")])]), "steps.0.steps.0.parallel.0.input"),
-        (Condition("true == .a", [step("a")], [step("b", input="}")]), "steps.0.else.0.input"),
+        (Condition("true == .last", [step("a")], [step("b", input="}")]), "steps.0.else.0.input"),
         (Condition("1, 2", [step("a")]), "steps.0.if"),
     ],
 )
@@ -194,7 +232,7 @@ WRONG: Any = object()
         (step("a", on_error="stop"), "steps.0.on_error: it is one of fail, skip, pause, not 'stop"),
         (step("a", retries=-1), "steps.0.retries: it is 0 or more, not -1"),
         (step("a", retries=True), "steps.0.retries: it is 0 or more, not True"),
-        (step("a", num_history_runs=-1), "steps.0.num_history_runs: it is 0 or more"),
+        (Step(Agent(), name="a", num_history_runs=-1), "steps.0.num_history_runs: it is 0 or more"),
         (step("a", stop=1), "steps.0.stop: it is true, false or jq, not 1"),
         (step("a", input=3), "steps.0.input: it is a jq program, not 3"),
         (step("a", pause=Pause(on_reject=WRONG)), "steps.0.on_reject: it is one of skip, cancel,"),
@@ -213,7 +251,7 @@ WRONG: Any = object()
             "steps.0.on_reject: only a review can have a step run again",
         ),
         (
-            Router(".a", [step("a")], pause=Pause(message="Which?")),
+            Router(".input", [step("a")], pause=Pause(message="Which?")),
             "steps.0.message: nobody is waited for here",
         ),
         (
@@ -239,7 +277,7 @@ WRONG: Any = object()
         (Router(WRONG, [step("a")]), "steps.0.router: a route is jq, a command or a function"),
         (Steps([]), "steps.0.steps: there has to be at least one step"),
         (Parallel([]), "steps.0.parallel: there has to be at least one step"),
-        (Condition(".a", []), "steps.0.then: there has to be at least one step"),
+        (Condition(".input", []), "steps.0.then: there has to be at least one step"),
         (Loop([]), "steps.0.loop: there has to be at least one step"),
         (Router(None, []), "steps.0.choices: there has to be at least one step"),
     ],

@@ -89,14 +89,14 @@ def test_a_workflow_is_called_as_its_file_unless_it_says_otherwise(write: Write)
 def test_what_a_file_does_not_say_is_as_the_objects_have_it(write: Write) -> None:
     step = Step(Command(("cat",)))
     nodes: list[Node] = [
-        *(step, Steps([step]), Parallel([step]), Condition(".a", [step]), Loop([step])),
-        Router(".a", [step]),
+        *(step, Steps([step]), Parallel([step]), Condition(".input", [step]), Loop([step])),
+        Router(".input", [step]),
     ]
     text = "[{run: [cat]}]"
     path = write(
         "steps:\n- run: [cat]\n"
-        f"- steps: {text}\n- parallel: {text}\n- {{if: .a, then: {text}}}\n- loop: {text}\n"
-        f"- {{router: .a, choices: {text}}}"
+        f"- steps: {text}\n- parallel: {text}\n- {{if: .input, then: {text}}}\n- loop: {text}\n"
+        f"- {{router: .input, choices: {text}}}"
     )
     assert loaded(path) == Workflow(name="flow", steps=nodes)
 
@@ -115,19 +115,23 @@ def test_every_key_of_a_step_is_what_the_object_has(write: Write) -> None:
   on_error: skip
   retries: 2
   stop: .last.data > 3
-  add_workflow_history: false
-  num_history_runs: 0
   requires_confirmation: true
   requires_review: true
   requires_user_input: 'city str'
   message: Well?
   on_reject: retry
   answer_within: 2h
-  on_timeout: approve
+  on_timeout: skip
+- agent: {instructions: Be brief.}
+  add_workflow_history: false
+  num_history_runs: 0
 """
     )
+    counts, told = loaded(path).nodes
+    assert isinstance(told, Step)
+    assert (told.add_workflow_history, told.num_history_runs) == (False, 0)
     fields = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-    assert only(path) == Step(
+    assert counts == Step(
         Command(("wc", "-w"), seconds=90, env=("MY_TOKEN",), json=True, files=("out.txt",)),
         name="count",
         description="Counts",
@@ -135,8 +139,6 @@ def test_every_key_of_a_step_is_what_the_object_has(write: Write) -> None:
         on_error="skip",
         retries=2,
         stop=".last.data > 3",
-        add_workflow_history=False,
-        num_history_runs=0,
         pause=Pause(
             confirmation=True,
             review=True,
@@ -144,7 +146,7 @@ def test_every_key_of_a_step_is_what_the_object_has(write: Write) -> None:
             message="Well?",
             on_reject="retry",
             seconds=7200,
-            on_timeout="approve",
+            on_timeout="skip",
         ),
     )
 

@@ -12,7 +12,7 @@ from clew.core import Agent, Invocation, Limits, Team
 from clew.core.errors import Cancelled, ProviderDown, RequestRefused, UsageError
 from clew.core.lines import RunLine
 from clew.core.model import ModelRequest
-from clew.core.steps import Command, Loop, Parallel, Step, StepInput, StepOutput, Steps
+from clew.core.steps import Command, Loop, Node, Parallel, Step, StepInput, StepOutput, Steps
 from clew.core.store import Store
 from clew.core.workflow import Workflow
 from tests.workflows import (
@@ -91,10 +91,21 @@ def test_a_step_that_may_be_left_out_is(store: Store) -> None:
     assert left_out["error"] is not None and "the paper" in left_out["error"]["message"]
 
 
-def test_a_step_whose_on_error_is_no_word_is_not_left_out(store: Store) -> None:
-    words: dict[str, Any] = {"on_error": "skipp"}
-    line = ran(store, Step(fails, **words), says("after"))
-    assert (line["status"], statuses(line)) == ("ERROR", {"fails": "ERROR"})
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        (Step(fails, **dict[str, Any](on_error="skipp")), "on_error"),
+        (Step(content, input=".steps.nope.content"), "there is no step 'nope'"),
+        (Loop([Step(content)], max_iterations=0), "max_iterations"),
+    ],
+    ids=["word", "name", "count"],
+)
+def test_nothing_runs_where_a_step_is_known_to_be_wrong(
+    store: Store, wrong: Node, told: str
+) -> None:
+    with pytest.raises(UsageError, match=told):
+        ran(store, traced(Path("nowhere"), "first"), wrong)
+    assert list(store.session("s", "default").lines()) == []
 
 
 def test_the_error_of_an_agent_is_never_handed_on_as_content(store: Store) -> None:
