@@ -49,7 +49,7 @@ docs: .venv/.dev ## write the generated pages of docs/
 	$(BIN)/python docs/generate.py
 
 bench: .venv/.dev $(TEST_MODEL) ## measure
-	$(BIN)/python tests/bench.py
+	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench_teams
 	$(BIN)/python -m tests.bench_workflows
 

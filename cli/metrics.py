@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from clew.core.lines import Line, RunLine, SessionLine
     from clew.core.store import SessionLog
 
+_Part = tuple[str, int, Any]
+"""The row that something counts for, how many runs it is, and its totals."""
+
 
 @click.command("metrics")
 @session_option()
@@ -71,14 +74,30 @@ def _rows(
     from clew.core.usage import add_totals, no_totals
 
     rows: dict[str, dict[str, Any]] = {} if by else {"": {"runs": 0, **no_totals()}}
+    whole = since is None and by in (None, "session")
     for log in logs:
-        names: dict[str | None, str] = {}
-        for line in _with_metrics(log, since, names):
-            for key, totals in _parts(line, by, names):
-                row = rows.setdefault(key, {"runs": 0, **no_totals()})
-                runs = row.pop("runs") + _counts(line, by)
-                rows[key] = {"runs": runs, **add_totals(cast(Any, row), totals)}
+        for key, counted, used in _of_session(log, by) if whole else _of_lines(log, since, by):
+            row = rows.setdefault(key, {"runs": 0, **no_totals()})
+            runs = row.pop("runs") + counted
+            rows[key] = {"runs": runs, **add_totals(cast(Any, row), used)}
     return rows
+
+
+def _of_session(log: "SessionLog", by: str | None) -> Iterator[_Part]:
+    """Yield the totals of all of a session, which its last line has, however long it is."""
+    from clew.core.session import tip_after
+
+    metrics = tip_after(next(log.newest(), None)).metrics
+    if metrics["runs"] or metrics["requests"]:
+        yield log.session_id if by else "", metrics["runs"], metrics
+
+
+def _of_lines(log: "SessionLog", since: str | None, by: str | None) -> Iterator[_Part]:
+    """Yield what each line of a session adds, and to which row."""
+    names: dict[str | None, str] = {}
+    for line in _with_metrics(log, since, names):
+        for key, used in _parts(line, by, names):
+            yield key, int(_counts(line, by)), used
 
 
 def _counts(line: "RunLine | SessionLine", by: str | None) -> bool:

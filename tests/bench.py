@@ -9,15 +9,10 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
-from typing import cast
 
-from clew.core.clock import new_id, now
-from clew.core.flight import draft_of
-from clew.core.lines import RunLine, encode
-from clew.core.session import Tip, seal, tip_after
+from tests.stores_made import long_session, many_sessions
 
 ROUNDS = 15
 LONG = 10_000
@@ -40,10 +35,9 @@ class World:
             "CLEW_MODEL": f"replay:{recording}",
         }
         first = json.loads(self.run([CLEW, "run", "-q", "--json", "-s", "one", "hi"]))
-        self._write("default", "short", cast(RunLine, first), 10)
-        self._write("default", "long", cast(RunLine, first), LONG)
-        for number in range(MANY):
-            self._write("many", f"s{number}", cast(RunLine, first), 1)
+        long_session(self._home, "default", "short", first, 10)
+        long_session(self._home, "default", "long", first, LONG)
+        many_sessions(self._home, "many", first, MANY)
 
     def run(self, command: list[str | Path]) -> bytes:
         """Run a command to its end and return what it printed."""
@@ -57,22 +51,6 @@ class World:
         started = time.perf_counter()
         self.run(command)
         return time.perf_counter() - started
-
-    def _write(self, user: str, session: str, run: RunLine, count: int) -> None:
-        folder = self._home / "users" / user
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / f"{session}.jsonl").write_bytes(b"".join(runs(user, session, run, count)))
-
-
-def runs(user: str, session: str, run: RunLine, count: int) -> Iterator[bytes]:
-    """Yield the lines of a session in which `run` was made `count` times."""
-    tip = Tip()
-    for _ in range(count):
-        again = run.copy()
-        again["run_id"] = new_id()
-        line = seal(draft_of(again), tip, session_id=session, user_id=user, created_at=now())
-        tip = tip_after(line)
-        yield encode(line)
 
 
 def cases() -> dict[str, list[str | Path]]:

@@ -135,9 +135,24 @@ def test_a_bad_line_is_named_and_not_counted(clew: Clew, model: str) -> None:
     clew("run", "-s", "s", "-m", model, "hi")
     path = clew.session_file("s")
     path.write_text(f"{{broken\n{path.read_text()}")
-    result = clew("metrics", "-s", "s", "--json")
+    result = clew("metrics", "-s", "s", "--by", "day", "--json")
     assert result.json["runs"] == 1
     assert "s.jsonl:1: skipped" in result.err
+
+
+def test_the_sums_of_a_whole_session_outlast_a_bad_last_line(clew: Clew, model: str) -> None:
+    clew("run", "-s", "s", "-m", model, "hi")
+    with clew.session_file("s").open("a") as file:
+        file.write("{broken\n")
+    result = clew("metrics", "-s", "s", "--json")
+    assert result.json["runs"] == 1
+    assert "s.jsonl:2: skipped" in result.err
+
+
+def test_a_session_in_which_no_model_was_asked_has_no_row(used: Clew) -> None:
+    used("state", "-s", "c", "set", "--create", "x=1")
+    rows = used("metrics", "--all", "--by", "session", "--json").lines
+    assert "c" not in {row["session"] for row in rows}
 
 
 def test_usage_of_a_run_whose_second_attempt_has_no_known_price_says_so(
