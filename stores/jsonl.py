@@ -55,7 +55,7 @@ class JsonlStore:
 
     def with_prefix(self, prefix: str, user_id: str) -> list[str]:
         """Return this user's generated session ids that begin so."""
-        ids = (session_id for _, session_id in self._files(user_id))
+        ids = (session_id for _, session_id in self._files(user_id, prefix))
         return sorted(one for one in ids if one.startswith(prefix) and is_generated(one))
 
     def named(self, name: str, user_id: str) -> str | None:
@@ -135,14 +135,19 @@ class JsonlStore:
                     yield log.session_id, str(line["name"])
                     break
 
-    def _files(self, user_id: str) -> Iterator[tuple[int, str]]:
-        """Yield when each session was written to, and its id; a run in flight is enough."""
+    def _files(self, user_id: str, prefix: str = "") -> Iterator[tuple[int, str]]:
+        """Yield when each session was written to, and its id; a run in flight is enough.
+
+        Files whose names do not begin with `prefix` are not looked at.
+        """
         folder = self._folder(user_id)
         written: set[str] = set()
         with storing("read", folder), suppress(FileNotFoundError), os.scandir(folder) as entries:
             for entry in entries:
+                if not entry.name.endswith(_SUFFIX) or not entry.name.startswith(prefix):
+                    continue
                 session_id = entry.name.removesuffix(_SUFFIX)
-                if not entry.name.endswith(_SUFFIX) or not is_session_id(session_id):
+                if not is_session_id(session_id):
                     continue
                 status = entry.stat(follow_symlinks=False)
                 if stat.S_ISREG(status.st_mode) and status.st_size:
