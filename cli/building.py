@@ -47,12 +47,14 @@ def _definition(app: App, target: Target, options: RunOptions) -> "Definition | 
     named, inherited = wanted(options), target.inherited.get("agent")
     if named is None and inherited is None:
         return None
+    from clew.core.loading import look_first_in
     from clew.core.text import storable
 
     from .definitions import find, find_again
 
     output.keep_stdout()
     if named is None:
+        look_first_in(str(target.inherited["cwd"]))
         return find_again(app, str(inherited), str(target.inherited.get("kind")))
     kind, name = named
     definition = find(app, storable(name), kind)

@@ -21,6 +21,7 @@ def inherited(log: SessionLog, resume: str | None) -> dict[str, Any]:
     return {
         "model": run["model"],
         "kind": run["kind"],
+        "cwd": run["cwd"],
         "agent": options.get(run["kind"]),
         "param": options.get("param"),
         "system": options.get("system"),

@@ -39,6 +39,21 @@ def test_a_step_runs_where_the_run_began(clew: Clew, elsewhere: Path) -> None:
     assert list(elsewhere.iterdir()) == []
 
 
+@pytest.mark.parametrize("named", ["flow.yaml", "flow:it"])
+def test_functions_are_found_where_the_run_began(clew: Clew, elsewhere: Path, named: str) -> None:
+    (clew.cwd / "flow.py").write_text(
+        "from clew.core.steps import Pause, Step\n"
+        "from clew.core.workflow import Workflow\n\n"
+        "def shout(given):\n    return given.content.upper()\n\n"
+        "it = Workflow(steps=[Step(shout, pause=Pause(confirmation=True))])\n"
+    )
+    (elsewhere / "flow.py").write_text("raise RuntimeError('not this one')\n")
+    step = "{python: 'flow:shout', requires_confirmation: true}"
+    (clew.cwd / "flow.yaml").write_text(f"kind: workflow\nsteps:\n- {step}\n")
+    clew("run", "-q", "-s", "s", "--workflow", named, "go", code=6)
+    assert clew("continue", "-q", "-s", "s", "--confirm", cwd=elsewhere).out == "GO\n"
+
+
 def test_a_folder_that_is_gone_is_told(clew: Clew, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
