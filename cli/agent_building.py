@@ -78,10 +78,13 @@ def _tools(target: Target, options: RunOptions) -> "list[Tool | ToolServer]":
     sources = options["tools"] or target.inherited.get("tool") or ()
     if not sources:
         return []
+    from clew.core.loading import look_first_in
     from clew.core.text import storable
     from clew.core.tool_specs import tools_of
 
     output.keep_stdout()
+    if not options["tools"]:
+        look_first_in(str(target.inherited["cwd"]))
     return [tool for source in sources for tool in tools_of(storable(source))]
 
 

@@ -16,7 +16,8 @@ _folders = [""]
 
 def look_first_in(folder: str) -> None:
     """Look for modules in this folder from now on, and only then in the current one."""
-    _folders.insert(0, folder)
+    if folder not in _folders:
+        _folders.insert(0, folder)
 
 
 def load_object(name: str) -> Any:

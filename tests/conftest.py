@@ -90,6 +90,18 @@ class Clew:
         assert "Traceback" not in result.out + result.err
         return result
 
+    def inside(self, program: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run a Python program, which calls clew with these arguments, to its good end."""
+        return subprocess.run(
+            [sys.executable, "-c", program, *arguments],
+            env=self.env,
+            cwd=self.cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+
     def start(self, *arguments: str, **options: Any) -> "subprocess.Popen[bytes]":
         """Start and return the process; stdout and stderr are pipes unless said otherwise."""
         defaults: dict[str, Any] = {

@@ -1,8 +1,6 @@
 """What a command reads does not grow with the session, nor with the number of sessions."""
 
 import json
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,24 +41,12 @@ class Touched:
 
 def touched(clew: Clew, *arguments: str) -> Touched:
     """Return what a successful call of clew touches when it is made for the second time."""
-    _call(clew, *arguments)  # makes what is made once: locks, caches, pointers
-    done = _call(clew, *arguments)
+    clew.inside(PROGRAM, *arguments)  # makes what is made once: locks, caches, pointers
+    done = clew.inside(PROGRAM, *arguments)
     told = json.loads(done.stderr.splitlines()[-1])
     ours = [(event, path) for event, path in told["seen"] if path.startswith(str(clew.home))]
     folders = {path for event, path in ours if event != "open"}
     return Touched(told["read"], sum(event == "open" for event, _ in ours), folders)
-
-
-def _call(clew: Clew, *arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments],
-        env=clew.env,
-        cwd=clew.cwd,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
 
 
 @pytest.fixture(scope="module")

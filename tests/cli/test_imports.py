@@ -1,7 +1,5 @@
 """What a command loads, and what its help says."""
 
-import subprocess
-import sys
 from collections.abc import Iterator
 
 import click
@@ -23,15 +21,7 @@ MODEL = {"litellm", "openai", "pydantic", "yaml"}
 
 def loaded(clew: Clew, *arguments: str) -> set[str]:
     """Return the modules that a successful call of clew has loaded at its end."""
-    done = subprocess.run(
-        [sys.executable, "-c", PROGRAM, *arguments],
-        env=clew.env,
-        cwd=clew.cwd,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = clew.inside(PROGRAM, *arguments)
     return set(done.stderr.splitlines()[-1].split())
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.cli.test_imports import loaded
 from tests.conftest import Clew
 from tests.provider import Provider
 from tests.served import PROGRAM, listening, outcomes, served
@@ -436,19 +437,5 @@ def test_without_the_sdk_it_is_said_what_to_install(
 
 
 def test_other_tools_do_not_load_the_sdk(clew: Clew, model: str) -> None:
-    program = """
-import sys
-from clew.cli.main import main
-main(sys.argv[1:])
-print(*sys.modules, file=sys.stderr)
-"""
-    done = subprocess.run(
-        [sys.executable, "-c", program, "run", "-m", model, "-t", command("true"), "hi"],
-        env=clew.env,
-        cwd=clew.cwd,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    assert {"mcp", "mcp_types", "anyio", "httpx2"} & set(done.stderr.split()) == set()
+    modules = loaded(clew, "run", "-q", "-m", model, "-t", command("true"), "hi")
+    assert {"mcp", "mcp_types", "anyio", "httpx2"} & modules == set()

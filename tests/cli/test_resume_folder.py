@@ -54,6 +54,18 @@ def test_functions_are_found_where_the_run_began(clew: Clew, elsewhere: Path, na
     assert clew("continue", "-q", "-s", "s", "--confirm", cwd=elsewhere).out == "GO\n"
 
 
+def test_functions_that_are_tools_are_found_where_the_session_was(
+    clew: Clew, elsewhere: Path
+) -> None:
+    source = 'def add(a: int, b: int) -> int:\n    """Add."""\n    return a + b\n'
+    (clew.cwd / "sums.py").write_text(source)
+    model = clew.recording(("hi", "hello"))
+    clew("run", "-q", "-s", "s", "-m", model, "-t", "sums:add", "hi")
+    assert clew("continue", "-q", "-s", "s", "hi", cwd=elsewhere).out == "hello\n"
+    other = clew("continue", "-s", "s", "-t", "sums:add", "hi", cwd=elsewhere, code=2)
+    assert "cannot load the tool 'sums:add'" in other.err
+
+
 def test_a_folder_that_is_gone_is_told(clew: Clew, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()

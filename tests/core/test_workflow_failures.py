@@ -101,10 +101,12 @@ def test_a_step_that_may_be_left_out_is(store: Store) -> None:
     ids=["word", "name", "count"],
 )
 def test_nothing_runs_where_a_step_is_known_to_be_wrong(
-    store: Store, wrong: Node, told: str
+    store: Store, tmp_path: Path, wrong: Node, told: str
 ) -> None:
+    file = tmp_path / "trace"
     with pytest.raises(UsageError, match=told):
-        ran(store, traced(Path("nowhere"), "first"), wrong)
+        ran(store, traced(file, "first"), wrong)
+    assert trace(file) == []
     assert list(store.session("s", "default").lines()) == []
 
 

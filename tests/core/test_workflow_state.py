@@ -172,6 +172,7 @@ def test_runs_at_once_begin_with_the_same_state_and_what_they_change_is_merged(
         {"n": 1, name: 1} for name in "ab"
     ]
     assert line["session_state"] == {"n": 1, "a": 1, "b": 1} == line["data"]
+    assert line["state_conflicts"] == [{"path": ["n"], "steps": ["p/a", "p/b"]}]
 
 
 def test_steps_at_once_that_count_up_from_the_same_number_are_on_record(store: Store) -> None:
