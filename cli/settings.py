@@ -73,6 +73,7 @@ KEYS = {
     "max_cost": Key(_number, None, "what a run may cost, in US dollars"),
     "color": Key(_color, "auto", "colour: auto, always or never"),
     "usage": Key(_yes, False, "print tokens and cost after each run"),
+    "warm": Key(_yes, None, "leave processes behind for the next call (default: not in CI)"),
 }
 
 
