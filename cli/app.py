@@ -51,6 +51,12 @@ class App:
         nesting.refuse_other_user(user)
         return user
 
+    def may_ask(self) -> None:
+        """Say that this command may ask a model: it may leave processes behind for the next one."""
+        from clew.core.resident import RESIDENTS
+
+        RESIDENTS.want(self.settings.value("warm"))
+
     @property
     def environment(self) -> dict[str, str]:
         """What a command that a run starts needs to find the same sessions."""

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 def invoke(app: App, target: Target, options: RunOptions) -> int:
     """Run once, show it, and return the exit code."""
     check_output(app, options)
+    app.may_ask()
     built = build(app, target, options)
     what = built.what
     if target.serial or target.resume is not None or built.history.on:

@@ -137,6 +137,7 @@ def asked_by_hand(app: App, log: "SessionLog", model: str | None) -> "Job":
     from clew.core.models import DEFAULT_MODEL, resolve
     from clew.core.upkeep import Job
 
+    app.may_ask()
     before = inherited(log, None)
     name = model or before.get("model") or app.settings.value("model") or DEFAULT_MODEL
     settings = app.settings

@@ -24,7 +24,8 @@ from .text import is_secret_name, storable
 from .tool_calls import ToolCallPieces
 from .usage import Usage, estimate_tokens, no_usage
 
-_SILENCE_SECONDS = 300.0
+SILENCE_SECONDS = 300.0
+"""So long a model may say nothing."""
 _MOST_TOKENS = 10**9
 _FLAGS: dict[MediaKind, str] = {
     "image": "supports_vision",
@@ -48,11 +49,13 @@ class LitellmModel:
         api_key: str | None = None,
         called: str | None = None,
         price: Price | None = None,
+        silence: float = SILENCE_SECONDS,
     ) -> None:
         self._name = name
         self.name = called or name
         self._resolved = called
         self._own_price = price
+        self._silence = silence
         self._key = api_key
         self._address = {"api_base": api_base, "api_key": api_key} if api_base else {}
 
@@ -135,7 +138,7 @@ class LitellmModel:
             raise translated(error, self.name, self._key) from error
 
     def _arguments(self, request: ModelRequest) -> dict[str, Any]:
-        seconds = min(_SILENCE_SECONDS, request.seconds or _SILENCE_SECONDS)
+        seconds = min(self._silence, request.seconds or self._silence)
         arguments: dict[str, Any] = {
             **request.options,
             **self._address,

@@ -1,25 +1,18 @@
-"""Embedded models: llama.cpp in this process, spoken to like any provider.
-
-Its server listens on loopback only, on a free port, behind a random key, for as long as this
-process lives.
-"""
+"""Embedded models: llama.cpp, in this process or in one that is kept for the next call."""
 
 import os
-import secrets
 from collections.abc import Callable
-from functools import cache
+from dataclasses import replace
+from threading import Lock
 
-from .errors import NotFoundError, ProviderDown
+from .errors import NotFoundError
 from .home import weights_path
+from .litellm_model import SILENCE_SECONDS, LitellmModel
+from .llama import WINDOW, Llama, load
 from .media import MediaKind
 from .model import Model, ModelReply, ModelRequest, Price
 from .text import storable
 
-WINDOW = 8192
-"""Tokens of context that an embedded model is loaded with."""
-_LONGEST_ANSWER = 512
-"""Tokens, unless --max-tokens says otherwise: small models know no end."""
-_SILENT = -1
 _MAGIC = b"GGUF"
 
 
@@ -60,52 +53,44 @@ class LocalModel:
             raise NotFoundError(f"no model {self.name!r}: the file is not GGUF", hint=hint)
 
     def ask(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
-        """Load the model, if it is not loaded, and ask it."""
-        return _loaded(self._path, self.name).ask(request, on_text)
+        """Ask the model that is kept loaded; else load it in this process, if it is not loaded."""
+        from .kept_models import served
+
+        if self._path in _LOADED:
+            return self._speaking_to(_LOADED[self._path]).ask(request, on_text)
+        with served(self._path) as kept:
+            if kept is None:
+                return self._speaking_to(_loaded(self._path)).ask(request, on_text)
+            if not kept.again:
+                request = _afresh(request)
+            silence = SILENCE_SECONDS * (1 + kept.ahead)
+            return self._speaking_to(kept.llama, silence).ask(request, on_text)
+
+    def _speaking_to(self, llama: Llama, silence: float = SILENCE_SECONDS) -> Model:
+        return LitellmModel(
+            "openai/local",
+            api_base=f"{llama.address}/v1",
+            api_key=llama.key,
+            called=self.name,
+            price=self.price,
+            silence=silence,
+        )
 
 
-@cache
-def _loaded(path: str, name: str) -> Model:
-    from .litellm_model import LitellmModel
-
-    key = secrets.token_urlsafe(24)
-    address = _serve(path, key)
-    return LitellmModel(
-        "openai/local",
-        api_base=f"{address}/v1",
-        api_key=key,
-        called=name,
-        price=LocalModel.price,
-    )
+def _afresh(request: ModelRequest) -> ModelRequest:
+    """Have nothing used of what was worked out for another process, as none would be in ours: the
+    last bits of the numbers depend on it."""
+    body = {"cache_prompt": False, **(request.options.get("extra_body") or {})}
+    return replace(request, options={**request.options, "extra_body": body})
 
 
-def _serve(path: str, key: str) -> str:
-    """Start the server and return its address; it ends with the process."""
-    try:
-        import xllamacpp
-    except ImportError:
-        raise NotFoundError(
-            "embedded models need llama.cpp, which is not installed",
-            hint="install clew with its extra: pipx install 'clew[local]'",
-        ) from None
-    params = xllamacpp.CommonParams()
-    params.model.path = path
-    params.hostnames = ["127.0.0.1"]
-    params.port = 0
-    params.api_keys = [key]
-    params.verbosity = _SILENT
-    params.n_ctx = WINDOW
-    params.ui = False
-    params.n_predict = _LONGEST_ANSWER
-    params.sampling.temp = 0.2
-    params.sampling.top_p = 0.9
-    params.sampling.penalty_repeat = 1.1
-    try:
-        server = xllamacpp.Server(params)
-    except Exception as error:
-        raise ProviderDown(f"cannot load {path}: {error}") from None
-    _SERVERS.append(server)
-    return str(server.listening_address)
+def _loaded(path: str) -> Llama:
+    """Return the server of this process."""
+    with _LOADING:
+        if path not in _LOADED:
+            _LOADED[path] = load(path)
+        return _LOADED[path]
 
 
-_SERVERS: list[object] = []
+_LOADING = Lock()
+_LOADED: dict[str, Llama] = {}
