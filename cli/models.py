@@ -60,7 +60,7 @@ def _row(model: dict[str, Any]) -> str:
 
 def _models(home: str, hosted: bool) -> Iterator[dict[str, Any]]:
     from clew.core.home import weights_path
-    from clew.core.local_model import WINDOW
+    from clew.core.llama import WINDOW
 
     from .weights import CATALOG
 

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
@@ -66,13 +66,13 @@ _OWN = _Own()
 
 
 @contextmanager
-def served(path: str) -> Iterator[Served | None]:
+def served(path: str, meanwhile: Callable[[], object] | None = None) -> Iterator[Served | None]:
     """Yield where these weights are kept loaded, which lasts as long as the block; None where they
-    are not to be.
+    are not to be. What there is to do `meanwhile` is done as soon as the server is asked.
 
     Raises ProviderDown for a file that cannot be loaded.
     """
-    found = _find(path) if RESIDENTS.wanted else None
+    found = _find(path, meanwhile) if RESIDENTS.wanted else None
     if found is None:
         yield None
         return
@@ -105,7 +105,7 @@ def _told(message: dict[str, Any]) -> Kept | None:
     return None
 
 
-def _find(path: str) -> tuple[socket.socket, Served] | None:
+def _find(path: str, meanwhile: Callable[[], object] | None) -> tuple[socket.socket, Served] | None:
     """Return a connection to the server, which stays until that is closed."""
     _OWN.settle()
     place = folder(make=True)
@@ -114,12 +114,14 @@ def _find(path: str) -> tuple[socket.socket, Served] | None:
     if _OWN.path not in ("", path):
         return None
     try:
-        return _found(place, path)
+        return _found(place, path, meanwhile)
     except (OSError, subprocess.SubprocessError, ValueError, KeyError, TypeError):
         return None
 
 
-def _found(place: str, path: str) -> tuple[socket.socket, Served] | None:
+def _found(
+    place: str, path: str, meanwhile: Callable[[], object] | None
+) -> tuple[socket.socket, Served] | None:
     for _ in range(_TRIES):
         wanted = identity(path)
         connection = _connected(place)
@@ -127,7 +129,7 @@ def _found(place: str, path: str) -> tuple[socket.socket, Served] | None:
             if not _started(place, wanted):
                 return None
             continue
-        answer = _asked(connection, wanted)
+        answer = _asked(connection, wanted, meanwhile)
         if answer is not None and "address" in answer:
             there = _served(answer)
             if _is_open(there.llama):
@@ -163,10 +165,14 @@ def _connected(place: str) -> socket.socket | None:
     return None
 
 
-def _asked(connection: socket.socket, wanted: dict[str, Any]) -> dict[str, Any] | None:
+def _asked(
+    connection: socket.socket, wanted: dict[str, Any], meanwhile: Callable[[], object] | None
+) -> dict[str, Any] | None:
     """Return what the server says; None if it is gone."""
     try:
         wire.send(connection, {"asks": wanted, "by": _OWN.name})
+        if meanwhile:
+            meanwhile()
         return wire.receive(connection)
     except (ConnectionError, BrokenPipeError):
         return None
@@ -208,9 +214,5 @@ def _started(place: str, wanted: dict[str, Any], idle: float = wire.IDLE_SECONDS
         process.kill()
         process.wait()
         raise
-    return said == b"listening\n" or _is_held(place)
-
-
-def _is_held(place: str) -> bool:
-    """Tell whether another process was quicker."""
-    return os.path.exists(os.path.join(place, wire.SOCKET))
+    another = os.path.exists(os.path.join(place, wire.SOCKET))  # its starter was quicker
+    return said == b"listening\n" or another

@@ -244,6 +244,11 @@ def _count(usage: Any, name: str) -> int | None:
     return count if isinstance(count, int) and 0 <= count <= _MOST_TOKENS else None
 
 
+def get_ready() -> None:
+    """Import litellm now, while something else has to be waited for."""
+    _litellm()
+
+
 def _litellm() -> Any:
     """Import litellm: offline, silent, and deaf to what stands in the current folder."""
     set_for_clew("LITELLM_LOCAL_MODEL_COST_MAP", "True")

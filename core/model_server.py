@@ -123,11 +123,10 @@ class ModelServer:
             self._used = time.monotonic()
 
     def _answer(self, connection: socket.socket, message: dict[str, Any]) -> dict[str, Any]:
-        match message:
-            case {"asks": wanted, "by": str(who)}:
-                return self._admit(connection, wanted, who)
-            case {"leave": True}:
-                self._leaving = True
+        if "asks" in message:
+            return self._admit(connection, message["asks"], str(message.get("by")))
+        if message.get("leave"):
+            self._leaving = True
         return self._state()
 
     def _admit(self, connection: socket.socket, wanted: Any, who: str) -> dict[str, Any]:
@@ -164,6 +163,7 @@ def main() -> None:
     lock = _locked(os.path.join(wanted["folder"], wire.LOCK))
     if lock is None:
         return
+    _say(lock, wire.LOADING)
     path = os.path.join(wanted["folder"], wire.SOCKET)
     with suppress(FileNotFoundError):
         os.unlink(path)
@@ -172,7 +172,6 @@ def main() -> None:
     listener.listen(128)
     listener.setblocking(False)
     server = ModelServer(listener, path, wanted)
-    _say(lock, wire.LOADING)
     os.write(1, b"listening\n")
     _let_go_of_stdio()
     server.load()

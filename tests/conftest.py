@@ -1,11 +1,13 @@
 """What tests share: the installed `clew` in a world of its own, recordings, a provider, jq."""
 
+import atexit
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,6 +20,8 @@ from tests.provider import Provider
 
 CLEW = Path(sys.executable).with_name("clew")
 MODELS = os.environ.get("CLEW_TEST_MODELS", "")
+RUNTIME = tempfile.mkdtemp(prefix="clew-")  # pytest's own folders are too deep for a socket's path
+atexit.register(shutil.rmtree, RUNTIME, ignore_errors=True)
 for signum, usual in (
     (signal.SIGINT, signal.default_int_handler),
     (signal.SIGHUP, signal.SIG_DFL),
@@ -59,6 +63,8 @@ class Clew:
             "HOME": str(folder),
             "XDG_DATA_HOME": str(folder / "data"),
             "XDG_CONFIG_HOME": str(folder / "config"),
+            "XDG_RUNTIME_DIR": tempfile.mkdtemp(dir=RUNTIME),
+            "CLEW_WARM": "0",
             "LANG": "C.UTF-8",
             "COLUMNS": "80",
         }
