@@ -136,7 +136,7 @@ def _found(
                 _OWN.path = path
                 return connection, there
         connection.close()
-        if answer is None or answer.get("busy") is False:
+        if answer is None or "address" in answer or answer.get("busy") is False:
             time.sleep(0.02)  # it has just left, or is about to
             continue
         if "error" in answer:
