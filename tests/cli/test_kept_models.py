@@ -338,7 +338,7 @@ def test_a_stranger_at_the_socket_is_done_without(warm: Clew) -> None:
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(folder / "model.sock"))
         listener.listen()
-        process = warm.start("run", "-q", "-m", "local/smollm2", *SHORT, "hi")
+        process = warm.start("run", "-q", "--retries", "0", *SHORT, "hi")
         connection, _ = listener.accept()
         connection.recv(1 << 16)
         connection.sendall(
