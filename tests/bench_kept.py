@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -10,7 +11,15 @@ from statistics import median
 from tests.conftest import CLEW, MODELS
 
 ROUNDS = 5
-ASK = [CLEW, "run", "-q", "--no-store", "--option", "temperature=0", "Name the capital of France."]
+ASK = [
+    str(CLEW),
+    "run",
+    "-q",
+    "--no-store",
+    "--option",
+    "temperature=0",
+    "Name the capital of France.",
+]
 ALONE, FIRST, SECOND = "loaded by the call itself", "the first that keeps it", "the next one"
 STOP = "from clew.core import kept_models as k, resident\nk.stop()\nwhile k.kept(): pass"
 
@@ -39,6 +48,7 @@ def main() -> None:
             ):
                 if number:  # the first round only warms the caches
                     times[name].append(took)
+                    print(f"{name}: {took:.2f}", file=sys.stderr)
             subprocess.run([CLEW.with_name("python"), "-c", STOP], env=env, check=True)
     base = median(times[ALONE])
     print("| `clew run -m local/smollm2` | median, s | times the first row |\n|---|---:|---:|")
