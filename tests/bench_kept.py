@@ -32,7 +32,7 @@ def seconds(env: dict[str, str]) -> float:
 
 
 def main() -> None:
-    """Measure, and print the table of docs/performance.md."""
+    """Measure, and print a table."""
     with tempfile.TemporaryDirectory() as folder:
         models = Path(folder, "clew", "models")
         models.mkdir(parents=True)
