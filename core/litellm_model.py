@@ -261,6 +261,7 @@ def _litellm() -> Any:
     _send_messages_as_they_are()
     litellm.suppress_debug_info = True
     litellm.disable_streaming_logging = True  # nobody listens, and each word would be logged
+    litellm.disable_token_counter = True  # it would load its tokenizer before the first word
     litellm.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize  # "ha" a hundred times is an answer, too
     litellm.telemetry = False
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):

@@ -4,6 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import dataclass
+
+import pytest
 
 from tests.provider import Provider
 
@@ -20,21 +23,41 @@ model = LitellmModel("openai/test-model")
 for turns in (1, 1, 500):
     messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "ho"}] * turns
     calls = 0
-    sys.setprofile(count)
+    sys.setprofile(count if counts else None)  # the first imports litellm
     model.ask(ModelRequest([*messages, messages[0]], "hi"), lambda text: None)
     sys.setprofile(None)
     counts.append(calls)
-print(json.dumps(counts[1:]))
+tokenizer = "litellm.litellm_core_utils.default_encoding" in sys.modules
+print(json.dumps({"counts": counts[1:], "tokenizer": tokenizer}))
 """
 
 
-def test_a_long_history_is_sent_without_much_ado_about_each_message() -> None:
+@dataclass(frozen=True)
+class Asked:
+    """How many messages the second and the third request had, how many calls of functions each
+    took, and whether a tokenizer was loaded."""
+
+    sent: list[int]
+    counts: list[int]
+    tokenizer: bool
+
+
+@pytest.fixture(scope="module")
+def asked() -> Asked:
     with Provider() as provider:
         env = os.environ | {"OPENAI_API_BASE": provider.url, "OPENAI_API_KEY": "sk-x"}
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, check=True
         )
         sent = [len(request.body["messages"]) for request in provider.requests]
-    short, long = json.loads(done.stdout)
-    assert sent == [3, 3, 1001]
-    assert (long - short) / (sent[2] - sent[1]) < 50  # calls of functions for each message
+    return Asked(sent[1:], **json.loads(done.stdout))
+
+
+def test_a_long_history_is_sent_without_much_ado_about_each_message(asked: Asked) -> None:
+    assert asked.sent == [3, 1001]
+    more = asked.counts[1] - asked.counts[0]
+    assert more / (asked.sent[1] - asked.sent[0]) < 50  # calls of functions for each message
+
+
+def test_no_tokenizer_is_loaded_where_the_provider_reports_tokens(asked: Asked) -> None:
+    assert not asked.tokenizer
