@@ -1,29 +1,42 @@
 """Where the installed `clew` begins and ends: file descriptors, signals, and the exit code."""
 
+import _signal as signals  # type: ignore[import-not-found]  # `signal` would load enum
 import gc
 import os
-import signal
 import sys
-from typing import NoReturn
+
+from .warm_client import call_warm
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
 
 _WINDOWS = "clew needs Linux or macOS; on Windows, use it inside WSL"
 
 
-def entry() -> NoReturn:
+def entry() -> "NoReturn":
     """Run the command line of this process, and end the process."""
     if os.name == "nt":
         print(_WINDOWS, file=sys.stderr)  # noqa: T201 - nothing else of clew works there
         sys.exit(78)
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, signal.SIG_DFL)  # until clew is loaded, Ctrl-C just ends it
-    gc.disable()  # importing litellm takes a second less, and no call lives long enough to need it
+    if signals.getsignal(signals.SIGINT) is signals.default_int_handler:
+        signals.signal(signals.SIGINT, signals.SIG_DFL)  # until clew is loaded, Ctrl-C just ends it
     _open_stdio()
-    code = _run()
+    call_warm()
+    gc.disable()  # importing litellm takes a second less, and no call lives long enough to need it
+    code = run()
+    if code < 0:
+        from .signals import INTERRUPTS
+
+        INTERRUPTS.die(-code)
+    _leave_a_warm_one()
     # The models' libraries take a second to be torn down, and have nothing left to do.
     os._exit(code)
 
 
-def _run() -> int:
+def run() -> int:
+    """Run the command line; return its exit code, or the signal that stopped it, negative."""
+    _have_streams()
     from clew.core.errors import Cancelled, ClewError
 
     from . import output
@@ -35,11 +48,23 @@ def _run() -> int:
         code = main(sys.argv[1:])
         output.flush()
     except Cancelled as stop:
-        INTERRUPTS.die(stop.signum)
+        return -stop.signum
     except ClewError as error:
         output.complain(error)
         return error.exit_code
     return code
+
+
+def _leave_a_warm_one() -> None:
+    """Have the next call find everything loaded, if this one had to load it."""
+    if "litellm" not in sys.modules:
+        return
+    from clew.core.resident import RESIDENTS
+
+    if RESIDENTS.wanted:
+        from .warm_start import start
+
+        start()
 
 
 def _open_stdio() -> None:
@@ -51,6 +76,10 @@ def _open_stdio() -> None:
             break
     for number in range(3):
         os.set_blocking(number, True)
+
+
+def _have_streams() -> None:
+    """Have three streams, and the two that are written take any text."""
     if sys.stdin is None:
         sys.stdin = open(0, closefd=False)  # noqa: SIM115 - for as long as the process lives
     if sys.stdout is None:

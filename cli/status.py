@@ -17,6 +17,7 @@ from typing import TextIO
 from clew.core.text import redact, showable
 
 from .at_work import Part
+from .caller import CALLER
 
 _TICK = 0.1
 _PATIENCE = 0.4
@@ -117,11 +118,8 @@ class StatusLine:
 
 
 def _in_front() -> bool:
-    """Tell whether this process has the terminal: in the background it must not draw on it."""
-    try:
-        return os.tcgetpgrp(sys.stderr.fileno()) == os.getpgrp()
-    except OSError:
-        return False
+    """Tell whether this call has the terminal: in the background it must not draw on it."""
+    return CALLER.is_in_front(sys.stderr.fileno())
 
 
 def side_by_side(parts: Sequence[Part], now: float, columns: int) -> str:

@@ -1,6 +1,6 @@
 """Which terminal this is."""
 
-import os
+from .caller import CALLER
 
 
 def this_terminal() -> str | None:
@@ -9,12 +9,8 @@ def this_terminal() -> str | None:
     Process numbers are used again, so the start of the session's first process belongs to it
     where the system tells.
     """
-    try:
-        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY | os.O_CLOEXEC))
-        leader = os.getsid(0)
-    except OSError:
-        return None
-    return f"{leader}-{_started(leader)}"
+    leader = CALLER.leader()
+    return None if leader is None else f"{leader}-{_started(leader)}"
 
 
 def _started(pid: int) -> str:

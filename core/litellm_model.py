@@ -19,7 +19,7 @@ from .history import tokens_of
 from .litellm_errors import translated
 from .media import MediaKind, expanded
 from .model import ModelReply, ModelRequest, Price, estimated_usage
-from .run_environment import set_for_clew
+from .run_environment import keep_as_given, set_for_clew
 from .text import is_secret_name, storable
 from .tool_calls import ToolCallPieces
 from .usage import Usage, estimate_tokens, no_usage
@@ -62,7 +62,7 @@ class LitellmModel:
     @cached_property
     def _info(self) -> dict[str, Any]:
         """What litellm knows of the model; empty for a model that is not in its list."""
-        litellm = _litellm()
+        litellm = load()
         try:
             litellm.get_llm_provider(self._name)
         except Exception as error:
@@ -107,12 +107,12 @@ class LitellmModel:
         """The variables that litellm looks for, for this provider, and does not find."""
         if self._key is not None:
             return []
-        missing = _litellm().validate_environment(self._name).get("missing_keys") or []
+        missing = load().validate_environment(self._name).get("missing_keys") or []
         return [str(name) for name in missing]
 
     def ask(self, request: ModelRequest, on_text: Callable[[str], None]) -> ModelReply:
         """Send one request, exactly once."""
-        litellm = _litellm()
+        litellm = load()
         heard: list[str] = []
 
         def hear(text: str) -> None:
@@ -227,7 +227,7 @@ class LitellmModel:
         if self.price is None:
             return None
         try:
-            costs = _litellm().cost_per_token(model=self._name, usage_object=usage)
+            costs = load().cost_per_token(model=self._name, usage_object=usage)
         except Exception:
             return None
         return round(float(sum(costs)), 10)
@@ -244,15 +244,11 @@ def _count(usage: Any, name: str) -> int | None:
     return count if isinstance(count, int) and 0 <= count <= _MOST_TOKENS else None
 
 
-def get_ready() -> None:
-    """Import litellm now, while something else has to be waited for."""
-    _litellm()
-
-
-def _litellm() -> Any:
+def load() -> Any:
     """Import litellm: offline, silent, and deaf to what stands in the current folder."""
     set_for_clew("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     set_for_clew("LITELLM_MODE", "PRODUCTION")
+    keep_as_given("TIKTOKEN_CACHE_DIR")
     for name in filter(is_secret_name, list(os.environ)):
         # A key that was read from a file brings a newline along, which no HTTP header can hold.
         os.environ[name] = os.environ[name].strip()

@@ -17,8 +17,18 @@ _before: dict[str, str | None] = {}
 
 def set_for_clew(name: str, value: str) -> None:
     """Set a variable that only this process needs."""
-    _given.setdefault(name, os.environ.get(name))
+    keep_as_given(name)
     os.environ[name] = value
+
+
+def keep_as_given(name: str) -> None:
+    """Know a variable as it is now: a library is about to set it for itself."""
+    _given.setdefault(name, os.environ.get(name))
+
+
+def forget() -> None:
+    """Take the environment, as it is now, for what was given."""
+    _given.clear()
 
 
 def as_given() -> dict[str, str]:

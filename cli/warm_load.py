@@ -1,0 +1,63 @@
+"""Loading all that a run may need, before there is one; and knowing what that depended on."""
+
+import os
+import sys
+from contextlib import suppress
+from importlib import import_module
+from typing import Any
+
+from .warm_place import CODE
+
+_WITHOUT = ("clew.cli.warm_server", "clew.core.jq_worker")
+
+
+class _Watched(os._Environ[Any]):
+    """The environment, which notes each name that somebody looks up."""
+
+    def __getitem__(self, key: Any) -> Any:
+        with suppress(TypeError):
+            _looked_up.add(os.fsencode(key))
+        return super().__getitem__(key)
+
+
+_looked_up: set[bytes] = set()
+_OWN_BUSINESS = frozenset(
+    (b"LITELLM_LOCAL_MODEL_COST_MAP", b"LITELLM_MODE")  # set by clew itself, whatever they were
+)
+
+
+def load() -> tuple[frozenset[bytes], dict[bytes, bytes | None]]:
+    """Load it; return the variables that this depended on, and what it has done to them."""
+    from .warm_rehearsal import rehearse
+
+    before = dict(os.environb)
+    environ: Any = os.environ
+    usual = environ.__class__
+    environ.__class__ = _Watched
+    try:
+        _load_clew()
+        for name in rehearse():
+            if name not in sys.modules:
+                with suppress(Exception):  # made up by somebody, or not to be had without a run
+                    import_module(name)
+    finally:
+        environ.__class__ = usual
+    after = dict(os.environb)
+    changed = {
+        name: after.get(name)
+        for name in {*before, *after}
+        if after.get(name) != before.get(name) and name not in _OWN_BUSINESS
+    }
+    return frozenset(_looked_up) - _OWN_BUSINESS, changed
+
+
+def _load_clew() -> None:
+    from clew.core import litellm_model
+
+    litellm_model.load()
+    for layer in ("core", "stores", "cli"):
+        for file in sorted(os.listdir(os.path.join(CODE, layer))):
+            name = f"clew.{layer}.{file.removesuffix('.py')}"
+            if file.endswith(".py") and not file.startswith("_") and name not in _WITHOUT:
+                with suppress(ImportError):  # an extra that is not installed
+                    import_module(name)

@@ -1,0 +1,164 @@
+"""The warm process: it has loaded what a run needs, and makes a copy of itself for each call.
+
+It has no thread, no connection and no file but its socket and its lock; the copies do all the work.
+"""
+
+import _socket
+import gc
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from contextlib import suppress
+from typing import Any
+
+from .warm_child import OUTDATED, REFUSED, SERVED, Made, attend
+from .warm_likeness import code
+from .warm_link import DIED, say
+from .warm_place import personality, socket_path
+
+_FRESH_SECONDS = 60.0
+_BACKLOG = 128
+
+
+def main() -> None:
+    """Be a warm process: the lock, held, and how long to stay without a call are arguments."""
+    lock, idle = int(sys.argv[1]), float(sys.argv[2])
+    gc.disable()
+    os.umask(0o077)
+    for signum in (signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
+        signal.signal(signum, signal.SIG_IGN)
+    os.set_inheritable(lock, False)
+    path = socket_path()
+    made = _make()
+    if path is not None and _is_alone():
+        _Server(path, lock, made, idle).serve()
+    os._exit(0)
+
+
+def _make() -> Made:
+    from .warm_load import load
+
+    environment, path = dict(os.environb), list(sys.path)
+    files = code(path)  # before they are read: what changes meanwhile is told from them
+    read, changed = load()
+    gc.collect()
+    gc.freeze()
+    return Made(environment, path, personality(), files, read, changed)
+
+
+def _is_alone() -> bool:
+    """Tell whether a copy of this process would have all that it has: threads are not copied."""
+    return threading.active_count() == 1 and len(os.listdir("/proc/self/task")) == 1
+
+
+class _Server:
+    """Listens, until nobody has called for so long."""
+
+    def __init__(self, path: str, lock: int, made: Made, idle: float) -> None:
+        self._path = path
+        self._lock = lock
+        self._made = made
+        self._idle = idle
+        self._began = self._last = time.monotonic()
+        self._served = 0
+        self._children: dict[int, tuple[int, _socket.socket]] = {}
+        self._told, self._tell = os.pipe()
+        self._listener: _socket.socket | None = self._listen()
+        self._poll = select.poll()
+        for fd in (self._told, self._listener.fileno()):
+            self._poll.register(fd, select.POLLIN)
+
+    def _listen(self) -> "_socket.socket":
+        with suppress(FileNotFoundError):
+            os.unlink(self._path)  # of one that was killed: the lock is ours
+        listener = _socket.socket(
+            _socket.AF_UNIX, _socket.SOCK_STREAM | _socket.SOCK_CLOEXEC | _socket.SOCK_NONBLOCK
+        )
+        listener.bind(self._path)
+        listener.listen(_BACKLOG)
+        return listener
+
+    def serve(self) -> None:
+        """Do so, and let those that run come to their end."""
+        signal.signal(signal.SIGTERM, lambda *_: os.write(self._tell, b"."))
+        while self._listener is not None or self._children:
+            left = self._last + self._idle - time.monotonic()
+            if left <= 0 and not self._children:
+                self._stop_listening()
+                continue
+            for fd, _ in self._poll.poll(None if self._children else left * 1000):
+                if fd in self._children:
+                    self._bury(fd)
+                elif fd == self._told:
+                    os.read(fd, 1)
+                    self._stop_listening()
+                elif self._listener is not None and fd == self._listener.fileno():
+                    self._answer(self._listener)
+
+    def _stop_listening(self) -> None:
+        """Leave the place to another one."""
+        if self._listener is not None:
+            os.unlink(self._path)
+            self._poll.unregister(self._listener.fileno())
+            self._listener.close()
+            self._listener = None
+            os.close(self._lock)
+
+    def _answer(self, listener: "_socket.socket") -> None:
+        try:
+            fd, _ = listener._accept()  # type: ignore[attr-defined]
+        except OSError:
+            return
+        caller = _socket.socket(fileno=fd)
+        every = signal.valid_signals()
+        signal.pthread_sigmask(signal.SIG_BLOCK, every)
+        child = os.fork()
+        if child == 0:
+            self._live_as_child(caller)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, every)
+        process = os.pidfd_open(child)
+        self._children[process] = (child, caller)
+        self._poll.register(process, select.POLLIN)
+
+    def _live_as_child(self, caller: "_socket.socket") -> None:
+        """Be the child, to its end."""
+        try:
+            for _, other in self._children.values():
+                other.close()
+            for fd in (self._told, self._tell, self._lock, *self._children):
+                os.close(fd)
+            assert self._listener is not None
+            self._listener.close()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)
+            os._exit(attend(caller, self._made, self._status()))
+        finally:
+            os._exit(70)
+
+    def _bury(self, process: int) -> None:
+        """See how a child ended, and tell its caller of a death by a signal."""
+        child, caller = self._children.pop(process)
+        self._poll.unregister(process)
+        os.close(process)
+        _, status = os.waitpid(child, 0)
+        if os.WIFSIGNALED(status):
+            with suppress(OSError):
+                say(caller, DIED, os.WTERMSIG(status))
+        caller.close()
+        code = os.waitstatus_to_exitcode(status)
+        now = time.monotonic()
+        if code == SERVED:
+            self._served += 1
+            self._last = now
+        elif code == OUTDATED or (code == REFUSED and now - self._last > _FRESH_SECONDS):
+            self._stop_listening()  # the next one may fit those that come
+
+    def _status(self) -> dict[str, Any]:
+        return {
+            "pid": os.getppid(),
+            "seconds": time.monotonic() - self._began,
+            "served": self._served,
+            "running": len(self._children),
+        }
