@@ -16,6 +16,7 @@ from . import output
 from .app import App
 from .options import json_option
 from .settings import KEYS
+from .warm import look
 
 if TYPE_CHECKING:
     from clew.stores.health import Finding
@@ -58,6 +59,7 @@ def _findings(app: App, model: str | None) -> "Iterator[Finding]":
     from clew.stores.health import examine, failure, ok, warning
 
     yield ok("version", _versions())
+    yield ok("warm", look().told)
     broken = False
     for name in KEYS:
         try:

@@ -31,6 +31,7 @@ _COMMANDS = {
     "models": ("models", "List models; install the embedded one."),
     "config": ("config", "Show settings; trust a folder's."),
     "schema": ("schema", "Print the JSON Schema of lines or events."),
+    "warm": ("warm", "Show, start and stop the process that makes calls begin at once."),
     "doctor": ("doctor", "Check that clew works here."),
 }
 """Each command's module, and what the list of all commands says of it."""

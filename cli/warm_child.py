@@ -15,6 +15,7 @@ import tempfile
 import time
 from contextlib import suppress
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from clew.core import run_environment
@@ -30,8 +31,35 @@ if TYPE_CHECKING:
 
 _PATIENCE_SECONDS = 10.0
 _FDS = 5
-SERVED, ANSWERED, REFUSED, OUTDATED = range(4)
-"""What the child of a warm process ends with."""
+
+
+class End(IntEnum):
+    """What the child of a warm process ends with: what came of the caller's wish."""
+
+    SERVED = 0
+    ANSWERED = 1
+    """A question, not a call."""
+    ODD = 2
+    LEFT = 3
+    INSTALLATION = 4
+    PLACE = 5
+    VARIABLES = 6
+    BACKGROUND = 7
+    SETTINGS = 8
+    OUTDATED = 9
+
+
+WHY = {
+    End.ODD: "it was no call",
+    End.LEFT: "the caller left",
+    End.INSTALLATION: "another Python, or other options of it",
+    End.PLACE: "other rights, limits or namespaces",
+    End.VARIABLES: "another variable that is read while libraries are loaded",
+    End.BACKGROUND: "in the background of a terminal",
+    End.SETTINGS: "its settings are against it",
+    End.OUTDATED: "clew or its libraries have changed",
+}
+"""Why a call was not made."""
 
 
 @dataclass(frozen=True)
@@ -49,33 +77,33 @@ class Made:
 
 
 class Unlike(Exception):
-    """The caller would do otherwise; `outdated`: and so would all that come."""
+    """The caller would do otherwise."""
 
-    def __init__(self, *, outdated: bool = False) -> None:
-        self.outdated = outdated
+    def __init__(self, why: End) -> None:
+        self.why = why
 
 
-def attend(socket: "_socket.socket", made: Made, status: dict[str, Any]) -> int:
+def attend(socket: "_socket.socket", made: Made, status: dict[str, Any]) -> End:
     """Answer a caller: make its call, if that is for us. Return what this process ends with."""
     try:
         socket.settimeout(_PATIENCE_SECONDS)
         pid, uid = peer(socket)
         request, fds = hear_request(socket, _FDS)
         if uid != os.geteuid():
-            return REFUSED
+            return End.ODD
         if request[0] == STATUS:
             socket.sendall(marshal.dumps(status))
-            return ANSWERED
+            return End.ANSWERED
         if not _is_agreed(socket, pid, request, fds, made):
-            return REFUSED
-    except Unlike as why:
+            return End.LEFT
+    except Unlike as unlike:
         with suppress(OSError):
             say(socket, COLD)
-        return OUTDATED if why.outdated else REFUSED
+        return unlike.why
     except (OSError, ValueError, TypeError, LookupError, EOFError):
-        return REFUSED  # the caller sees the end of it, and makes its call itself
+        return End.ODD  # the caller sees the end of it, and makes its call itself
     _run(socket)
-    return SERVED
+    return End.SERVED
 
 
 def _is_agreed(
@@ -91,14 +119,15 @@ def _is_agreed(
 def _check(pid: int, request: Any, made: Made) -> None:
     """Raise Unlike if the caller would do otherwise."""
     _, installed, flags, personality, _, path, environment = request
-    if (installed, flags, personality) != (installation(), interpreter(), made.personality):
-        raise Unlike
-    if path[not sys.flags.safe_path :] != made.path or place(pid) != place(os.getpid()):
-        raise Unlike
+    python = (installed, flags, path[not sys.flags.safe_path :])
+    if python != (installation(), interpreter(), made.path):
+        raise Unlike(End.INSTALLATION)
+    if personality != made.personality or place(pid) != place(os.getpid()):
+        raise Unlike(End.PLACE)
     if not same_variables(made.environment, environment, made.read):
-        raise Unlike
+        raise Unlike(End.VARIABLES)
     if code(made.path) != made.code:
-        raise Unlike(outdated=True)
+        raise Unlike(End.OUTDATED)
 
 
 def _become(pid: int, request: Any, fds: list[int], made: Made) -> None:
@@ -120,8 +149,10 @@ def _become(pid: int, request: Any, fds: list[int], made: Made) -> None:
     tempfile.tempdir = None
     sys.argv, sys.path[:] = argv, path
     CALLER.pid = pid
-    if _is_in_background(pid) or not _is_wanted(argv):
-        raise Unlike
+    if _is_in_background(pid):
+        raise Unlike(End.BACKGROUND)
+    if not _is_wanted(argv):
+        raise Unlike(End.SETTINGS)
     for name, value in made.changed.items():
         run_environment.set_for_clew(os.fsdecode(name), os.fsdecode(value or b""))
     _have_streams()

@@ -14,7 +14,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from .warm_child import OUTDATED, REFUSED, SERVED, Made, attend
+from .warm_child import WHY, End, Made, attend
 from .warm_likeness import code
 from .warm_link import DIED, say
 from .warm_place import personality, socket_path
@@ -63,7 +63,8 @@ class _Server:
         self._made = made
         self._idle = idle
         self._began = self._last = time.monotonic()
-        self._served = 0
+        self._served = self._refused = 0
+        self._why: str | None = None
         self._children: dict[int, tuple[int, _socket.socket]] = {}
         self._told, self._tell = os.pipe()
         self._listener: _socket.socket | None = self._listen()
@@ -147,18 +148,24 @@ class _Server:
             with suppress(OSError):
                 say(caller, DIED, os.WTERMSIG(status))
         caller.close()
-        code = os.waitstatus_to_exitcode(status)
+        self._count(os.waitstatus_to_exitcode(status))
+
+    def _count(self, code: int) -> None:
         now = time.monotonic()
-        if code == SERVED:
+        if code not in WHY and code != End.ANSWERED:
             self._served += 1
             self._last = now
-        elif code == OUTDATED or (code == REFUSED and now - self._last > _FRESH_SECONDS):
-            self._stop_listening()  # the next one may fit those that come
+        elif code in WHY:
+            self._refused += 1
+            self._why = WHY[End(code)]
+            if code == End.OUTDATED or now - self._last > _FRESH_SECONDS:
+                self._stop_listening()  # the next one may fit those that come
 
     def _status(self) -> dict[str, Any]:
         return {
-            "pid": os.getppid(),
             "seconds": time.monotonic() - self._began,
             "served": self._served,
-            "running": len(self._children),
+            "under_way": len(self._children),
+            "refused": self._refused,
+            "why": self._why,
         }

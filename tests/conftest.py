@@ -67,6 +67,7 @@ class Clew:
             "CLEW_WARM": "0",
             "LANG": "C.UTF-8",
             "COLUMNS": "80",
+            "CLEW_WARM": "0",  # nothing is left behind, and nothing that is there is used
         }
         if "PYTHONPATH" in os.environ:  # another version of a library, to be tested with
             self.env["PYTHONPATH"] = os.environ["PYTHONPATH"]
