@@ -91,7 +91,8 @@ class _Call:
         code, signum = self._link.end()
         if code is not None:
             os._exit(code)
-        signals.signal(signum, signals.SIG_DFL)
+        if signum != signals.SIGKILL:
+            signals.signal(signum, signals.SIG_DFL)
         os.kill(os.getpid(), signum)
         os._exit(128 + signum)
 

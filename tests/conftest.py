@@ -12,11 +12,14 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.provider import Provider
+
+if TYPE_CHECKING:
+    from tests.warmth import Warmth
 
 CLEW = Path(sys.executable).with_name("clew")
 MODELS = os.environ.get("CLEW_TEST_MODELS", "")
@@ -29,6 +32,10 @@ for signum, usual in (
     # A shell starts what it puts into the background so, or `nohup`, and clew would ignore it too.
     if signal.getsignal(signum) is signal.SIG_IGN:
         signal.signal(signum, usual)
+
+
+SHARED: "list[Warmth]" = []
+"""The warm process that makes the calls of all worlds, with $CLEW_TEST_WARM."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +76,8 @@ class Clew:
             "COLUMNS": "80",
             "CLEW_WARM": "0",  # nothing is left behind, and nothing that is there is used
         }
+        for warmth in SHARED:
+            warmth.join(self)
         if "PYTHONPATH" in os.environ:  # another version of a library, to be tested with
             self.env["PYTHONPATH"] = os.environ["PYTHONPATH"]
 
@@ -151,6 +160,28 @@ class Clew:
         raw = self.session_file(session, user).read_bytes()
         assert raw.endswith(b"\n")
         return [json.loads(line) for line in raw.splitlines()]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def shared_warmth(pytestconfig: pytest.Config) -> Iterator[None]:
+    """With $CLEW_TEST_WARM, have one warm process make the calls of all tests."""
+    if not os.environ.get("CLEW_TEST_WARM"):
+        yield
+        return
+    from tests.warmth import Warmth
+
+    warmth = Warmth()
+    warmth.start("--idle", "7200")
+    SHARED.append(warmth)
+    yield
+    SHARED.clear()
+    told = warmth.status
+    warmth.end()
+    figures = f"warm: served {told['served']}, refused {told['refused']} (last: {told['why']})"
+    print(figures)
+    with open(os.environ["CLEW_TEST_WARM"], "a", encoding="utf-8") as file:
+        file.write(f"{figures}\n")
+    assert told["served"], told
 
 
 @pytest.fixture

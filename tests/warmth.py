@@ -76,7 +76,7 @@ def equal(
     Return what the script returned.
     """
     cold, warm = Clew(folder / "cold"), Clew(folder / "warm")
-    cold.env |= {"HOME": str(warmth.home), **(env or {})}
+    cold.env |= {"HOME": str(warmth.home), "CLEW_WARM": "0", **(env or {})}
     warm.env |= env or {}
     expected = script(cold), stored(cold)
     with warmth.serves(calls):
