@@ -98,6 +98,7 @@ def attend(socket: "_socket.socket", made: Made, status: dict[str, Any]) -> End:
             return End.LEFT
     except Unlike as unlike:
         with suppress(OSError):
+            _let_go(fds[-1])
             say(socket, COLD)
         return unlike.why
     except (OSError, ValueError, TypeError, LookupError, EOFError):
@@ -163,12 +164,16 @@ def _end_with(lifeline: int) -> None:
     """Have the system kill this process when the caller, who holds the other end, is gone."""
     fcntl.fcntl(lifeline, fcntl.F_SETOWN, os.getpid())
     fcntl.fcntl(lifeline, fcntl.F_SETSIG, signal.SIGKILL)
-    flags = fcntl.fcntl(lifeline, fcntl.F_GETFL)
-    fcntl.fcntl(lifeline, fcntl.F_SETFL, flags | os.O_ASYNC)
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, os.O_ASYNC)
     gone = select.poll()
     gone.register(lifeline, 0)
     if gone.poll(0):
         raise OSError("the caller is gone")
+
+
+def _let_go(lifeline: int) -> None:
+    """Live on when the caller has gone."""
+    fcntl.fcntl(lifeline, fcntl.F_SETFL, 0)
 
 
 def _is_in_background(pid: int) -> bool:

@@ -18,7 +18,8 @@ def call_warm() -> None:
     """Have a warm process make this call, and end as it ends; return where there is none for it."""
     if os.environ.get("CLEW_WARM", "").lower() in _OFF or not sys.platform.startswith("linux"):
         return
-    if not _is_for_it(sys.argv[1:]):
+    # A program that calls `entry` may have changed what runs do; the installed command has not.
+    if os.path.basename(sys.argv[0]) != "clew" or not _is_for_it(sys.argv[1:]):
         return
     from .warm_place import socket_path
 
