@@ -85,6 +85,7 @@ class Unlike(Exception):
 
 def attend(socket: "_socket.socket", made: Made, status: dict[str, Any]) -> End:
     """Answer a caller: make its call, if that is for us. Return what this process ends with."""
+    fds: list[int] = []
     try:
         socket.settimeout(_PATIENCE_SECONDS)
         pid, uid = peer(socket)

@@ -1,0 +1,349 @@
+"""When there is a warm process, whose calls it makes, and when it goes."""
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import Clew, Result, eventually
+from tests.provider import Provider
+from tests.warmth import Warmth, open_files, threads
+
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="warm processes need Linux"),
+    pytest.mark.xdist_group("warm"),
+]
+M = ("-m", "openai/test-model")
+
+
+@pytest.fixture
+def warmth() -> Iterator[Warmth]:
+    """A folder for a warm process, and none in it."""
+    warmth = Warmth()
+    yield warmth
+    warmth.end()
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Warmth]:
+    """One warm process for many tests."""
+    warmth = Warmth()
+    warmth.start()
+    yield warmth
+    warmth.end()
+
+
+@pytest.fixture
+def world(warmth: Warmth, clew: Clew) -> Clew:
+    return warmth.join(clew)
+
+
+@pytest.fixture
+def warm(running: Warmth, clew: Clew) -> Clew:
+    running.start()
+    return running.join(clew)
+
+
+def replayed(clew: Clew) -> str:
+    return clew.recording(("hi", "hello"))
+
+
+@pytest.mark.slow
+def test_a_call_of_a_model_leaves_one_which_makes_the_next(
+    world: Clew, warmth: Warmth, provider: Provider
+) -> None:
+    cold = world("run", *M, "--json", "hi")
+    eventually(lambda: warmth.status["running"])
+    with warmth.serves(1):
+        warm = world("run", *M, "--json", "hi")
+    assert (cold.json["content"], cold.err.count("session")) == (warm.json["content"], 1)
+
+
+@pytest.mark.slow
+def test_what_is_left_behind_holds_nothing_of_the_caller_s(
+    world: Clew, warmth: Warmth, provider: Provider
+) -> None:
+    ours, theirs = os.pipe()
+    process = world.start("run", "-q", *M, "hi", stdout=theirs, stderr=theirs, pass_fds=(theirs,))
+    os.close(theirs)
+    with open(ours, "rb") as reader:
+        assert reader.read() == b"echo: hi\n"  # to its end: nobody else has it open
+    assert process.wait(60) == 0
+    pid = eventually(lambda: warmth.status["pid"])
+    folder = str(warmth.folder / "clew")
+    found = {name for name in open_files(pid) if not name.startswith(("pipe:", "socket:", folder))}
+    assert found == {"/dev/null"}
+    assert len([name for name in open_files(pid) if name.startswith("socket:")]) == 1
+    assert os.readlink(f"/proc/{pid}/cwd") == "/"
+    assert (os.getsid(pid), threads(pid)) == (pid, 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("off", ["CLEW_WARM=0", "CI=true", "config"])
+def test_none_is_left_where_none_is_wanted(
+    world: Clew, warmth: Warmth, provider: Provider, off: str
+) -> None:
+    del world.env["CLEW_WARM"]
+    if off == "config":
+        world.config.mkdir(parents=True)
+        (world.config / "config.toml").write_text("warm = false\n")
+    else:
+        name, _, value = off.partition("=")
+        world.env[name] = value
+    world("run", *M, "hi")
+    assert not list(warmth.folder.glob("clew/*"))
+
+
+def test_a_call_that_loads_no_model_library_leaves_none(world: Clew, warmth: Warmth) -> None:
+    world("run", "-m", replayed(world), "hi")
+    assert not list(warmth.folder.glob("clew/*"))
+
+
+def test_of_many_that_are_started_one_is(world: Clew, warmth: Warmth) -> None:
+    starting = [world.start("warm", "start") for _ in range(4)]
+    said = [process.communicate(timeout=100)[1].decode() for process in starting]
+    assert sum("started" in text for text in said) == 1
+    assert len({json.loads(world("warm", "status", "--json").out)["pid"]}) == 1
+    listening = [name for name in os.listdir("/proc") if name.isdigit() and is_warm(name, warmth)]
+    assert listening == [str(warmth.status["pid"])]
+
+
+def is_warm(pid: str, warmth: Warmth) -> bool:
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+        command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return b"warm_server" in command and str(warmth.folder).encode() in environment
+
+
+def test_it_leaves_when_nobody_has_called_for_so_long(world: Clew, warmth: Warmth) -> None:
+    pid = warmth.start("--idle", "0.5")["pid"]
+    if pid is not None:
+        eventually(lambda: not Path(f"/proc/{pid}").exists())
+    assert not warmth.status["running"]
+    assert not [path for path in warmth.folder.glob("clew/*") if path.suffix != ".lock"]
+
+
+def test_it_stays_while_a_call_is_under_way(
+    world: Clew, warmth: Warmth, provider: Provider
+) -> None:
+    gate = threading.Event()
+    provider.answer("one two", gate=gate)
+    pid = warmth.start("--idle", "1")["pid"]
+    process = world.start("run", "-q", *M, "hi")
+    provider.wait_for_requests(1)
+    world("run", "-q", "-m", replayed(world), "hi", env={"TMPDIR": "/"})  # refused
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(2)
+    assert warmth.status["pid"] == pid
+    gate.set()
+    assert process.communicate(timeout=60)[0] == b"one two\n"
+    eventually(lambda: not Path(f"/proc/{pid}").exists())
+
+
+@pytest.mark.slow
+def test_one_of_other_code_is_replaced(
+    world: Clew, warmth: Warmth, provider: Provider, tmp_path: Path
+) -> None:
+    root = Path(__file__).parents[2]
+    for layer in ("cli", "core", "stores"):
+        shutil.copytree(root / layer, tmp_path / "lib" / "clew" / layer)
+    world.env["PYTHONPATH"] = str(tmp_path / "lib")
+    first = json.loads(started(world).out)
+    assert world("run", *M, "hi").out == "echo: hi\n"
+    live = tmp_path / "lib" / "clew" / "cli" / "live.py"
+    live.write_text(live.read_text() + "# changed\n")
+    assert world("run", *M, "hi").out == "echo: hi\n"
+    second = json.loads(eventually(lambda: running_one(world, first["pid"])))
+    assert second["pid"] != first["pid"]
+    world("run", *M, "hi")
+    eventually(lambda: json.loads(world("warm", "status", "--json").out)["served"] == 1)
+    world("warm", "stop")
+
+
+def started(world: Clew) -> Result:
+    world("warm", "start")
+    return world("warm", "status", "--json")
+
+
+def running_one(world: Clew, other_than: int) -> str | None:
+    out = world("warm", "status", "--json").out
+    return out if json.loads(out)["pid"] not in (None, other_than) else None
+
+
+@pytest.mark.parametrize(
+    "variable",
+    ["LITELLM_LOG=DEBUG", "LANG=C", "PYTHONUTF8=1", "HOME=/", "SSL_CERT_FILE=/x", "LD_PRELOAD="],
+)
+def test_a_variable_that_is_read_early_has_to_be_the_same(
+    running: Warmth, warm: Clew, variable: str
+) -> None:
+    name, _, value = variable.partition("=")
+    with running.serves(0):
+        said = warm("run", "-q", "-m", replayed(warm), "hi", env={name: value})
+    assert said.out == "hello\n"
+    assert "variable" in running.status["why"] or "Python" in running.status["why"]
+
+
+def test_other_variables_may_differ(running: Warmth, warm: Clew) -> None:
+    others = {"OPENAI_API_KEY": "k", "TERM": "x", "TZ": "Asia/Tokyo", "PATH": "/bin"}
+    with running.serves(1):
+        warm("run", "-m", replayed(warm), "hi", env=others)
+
+
+@pytest.mark.parametrize("limit", ["ulimit -n 200", "ulimit -S -t 4321", "ulimit -S -f 10000000"])
+def test_limits_have_to_be_the_same(running: Warmth, warm: Clew, limit: str) -> None:
+    with running.serves(0):
+        warm.shell(f"{limit}; clew run -m {replayed(warm)} hi")
+
+
+@pytest.mark.parametrize("as_it_is", ["nice -n 3", "setpriv --no-new-privs", "unshare -u"])
+def test_a_call_of_other_standing_is_made_without(
+    running: Warmth, warm: Clew, as_it_is: str
+) -> None:
+    if warm.shell(f"{as_it_is} true", code=None).code != 0:
+        pytest.skip("not possible here")
+    with running.serves(0):
+        assert warm.shell(f"{as_it_is} clew run -q -m {replayed(warm)} hi").out == "hello\n"
+    assert "rights" in running.status["why"]
+
+
+def test_settings_decide_for_each_call(running: Warmth, warm: Clew) -> None:
+    warm.config.mkdir(parents=True)
+    (warm.config / "config.toml").write_text("warm = false\n")
+    del warm.env["CLEW_WARM"]
+    with running.serves(0):
+        warm("run", "-m", replayed(warm), "hi")
+    with running.serves(1):
+        warm("run", "-m", replayed(warm), "hi", env={"CLEW_WARM": "1", "CI": "1"})
+
+
+@pytest.mark.parametrize("mode", [0o755, 0o770])
+def test_a_folder_that_others_can_use_is_not_used(warmth: Warmth, world: Clew, mode: int) -> None:
+    warmth.start()
+    folder = warmth.folder / "clew"
+    folder.chmod(mode)
+    world("run", "-m", replayed(world), "hi")
+    assert not warmth.status["running"]
+    folder.chmod(0o700)
+    assert (warmth.status["running"], warmth.status["served"]) == (True, 0)
+
+
+class Odd:
+    """Listens where a warm process would, and answers as it is told."""
+
+    def __init__(self, warmth: Warmth, answer: bytes | None) -> None:
+        where = warmth.start()["socket"]
+        warmth._world("warm", "stop")
+        self.calls = 0
+        self._answer = answer
+        self._held: list[socket.socket] = []
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(where)
+        self._listener.listen()
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                caller, _ = self._listener.accept()
+            except OSError:
+                return
+            self.calls += 1
+            caller.recv(100)
+            if self._answer is None:
+                self._held.append(caller)
+                continue
+            caller.sendall(self._answer)
+            caller.close()
+
+    def close(self) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        for each in (self._listener, *self._held):
+            each.close()
+
+
+@pytest.mark.parametrize("answer", [b"", b"c" + bytes(8), b"g", b"HTTP/1.1 200 OK\r\n", None])
+def test_an_odd_listener_does_not_matter(warmth: Warmth, world: Clew, answer: bytes | None) -> None:
+    odd = Odd(warmth, answer)
+    ran = world("run", "-q", "-m", replayed(world), stdin="hi")
+    odd.close()
+    assert (ran.out, ran.err, odd.calls) == ("hello\n", "", 1)
+
+
+FOREIGN = """
+import os, socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+os.setgroups([])
+os.setresgid(65534, 65534, 65534)
+os.setresuid(65534, 65534, 65534)
+listener.listen()
+print("listens", flush=True)
+caller, _ = listener.accept()
+print("got", len(caller.recv(100)), flush=True)
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to be somebody else")
+def test_somebody_else_s_listener_gets_nothing(warmth: Warmth, world: Clew) -> None:
+    where = warmth.start()["socket"]
+    world("warm", "stop")
+    foreign = subprocess.Popen([sys.executable, "-c", FOREIGN, where], stdout=subprocess.PIPE)
+    assert foreign.stdout is not None
+    assert foreign.stdout.readline() == b"listens\n"
+    assert world("run", "-q", "-m", replayed(world), "hi").out == "hello\n"
+    assert foreign.communicate(timeout=60)[0] == b"got 0\n"
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to be somebody else")
+def test_somebody_else_s_call_is_not_made(running: Warmth, warm: Clew) -> None:
+    where = running.status["socket"]
+    program = f"""
+import os, socket
+caller = socket.socket(socket.AF_UNIX)
+reach = os.open({str(Path(where).parent)!r}, os.O_PATH)
+os.setresuid(65534, 65534, 65534)
+caller.connect(f"/proc/self/fd/{{reach}}/" + {Path(where).name!r})
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
+    assert b"PermissionError" in done.stderr
+
+
+def test_two_calls_share_no_chance(running: Warmth, warm: Clew) -> None:
+    with running.serves(8):
+        ran = [warm("run", "--json", "-m", replayed(warm), "hi").json for _ in range(8)]
+    assert len({run["run_id"] for run in ran} | {run["session_id"] for run in ran}) == 16
+
+
+@pytest.mark.slow
+def test_many_calls_at_once_are_all_made(running: Warmth, warm: Clew, provider: Provider) -> None:
+    with running.serves(64):
+        done = warm.shell(
+            "seq 64 | xargs -P 8 -I N clew run -q -m openai/test-model 'say N' | sort -V"
+        )
+    assert done.out.splitlines() == [f"echo: say {number}" for number in range(1, 65)]
+    assert len(provider.requests) == 64
+
+
+@pytest.mark.slow
+def test_of_many_turns_at_once_each_sees_those_before(
+    running: Warmth, warm: Clew, provider: Provider
+) -> None:
+    with running.serves(81):
+        warm("run", "-s", "s", *M, "begin")
+        warm.shell("seq 80 | xargs -P 8 -I N clew continue -q -s s 'turn N' > /dev/null")
+    turns = warm.stored("s")
+    assert sorted(line["input"] for line in turns) == sorted(
+        ["begin", *(f"turn {number}" for number in range(1, 81))]
+    )
+    sent = [len(request.body["messages"]) for request in provider.requests]
+    assert sent == [2 * number + 1 for number in range(81)]
