@@ -22,10 +22,15 @@ def installation() -> str:
 def socket_path(*, make: bool = False) -> str | None:
     """Return where a warm process of this user and this installation listens; None: nowhere."""
     where = folder(make=make)
-    if where is None:
-        return None
-    # Two installations of one number cannot take each other's calls: each call says whose it is.
-    return f"{where}/warm-{crc32(installation().encode('utf-8', 'surrogateescape')):08x}"
+    return None if where is None else f"{where}/{socket_name()}"
+
+
+def socket_name() -> str:
+    """Return what distinguishes the sockets of installations.
+
+    Two that are called the same do not take each other's calls: each call says whose it is.
+    """
+    return f"warm-{crc32(installation().encode('utf-8', 'surrogateescape')):08x}"
 
 
 def interpreter() -> tuple[object, ...]:

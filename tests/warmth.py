@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from clew.cli.warm_place import socket_name
 from tests.conftest import Clew, eventually
 
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -46,6 +47,12 @@ class Warmth:
         """What the warm process says of itself."""
         found: dict[str, Any] = self._world("warm", "status", "--json").json
         return found
+
+    @property
+    def socket(self) -> str:
+        """Where the warm process listens, or would; its folder is made."""
+        (self.folder / "clew").mkdir(mode=0o700, exist_ok=True)
+        return str(self.folder / "clew" / socket_name())
 
     @contextmanager
     def serves(self, calls: int) -> Iterator[None]:

@@ -65,6 +65,7 @@ def test_a_run_that_was_stopped_names_its_session(clew: Clew, options: tuple[str
 
 @HAS_PROC
 def test_a_second_signal_does_not_wait_and_loses_nothing(clew: Clew, model: str) -> None:
+    clew.env["CLEW_WARM"] = "0"  # `caught` looks into the process that was started
     clew("run", "-m", model, "-s", "s", "one")
     lock = clew.session_file("s").with_suffix(".append.lock")
     with hold(str(lock), "the file", Waiting(0)), stuck(clew, "run", "-s", "s") as process:

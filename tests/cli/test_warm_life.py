@@ -241,13 +241,11 @@ class Odd:
     """Listens where a warm process would, and answers as it is told."""
 
     def __init__(self, warmth: Warmth, answer: bytes | None) -> None:
-        where = warmth.start()["socket"]
-        warmth._world("warm", "stop")
         self.calls = 0
         self._answer = answer
         self._held: list[socket.socket] = []
         self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(where)
+        self._listener.bind(warmth.socket)
         self._listener.listen()
         threading.Thread(target=self._serve, daemon=True).start()
 
@@ -295,9 +293,9 @@ print("got", len(caller.recv(100)), flush=True)
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to be somebody else")
 def test_somebody_else_s_listener_gets_nothing(warmth: Warmth, world: Clew) -> None:
-    where = warmth.start()["socket"]
-    world("warm", "stop")
-    foreign = subprocess.Popen([sys.executable, "-c", FOREIGN, where], stdout=subprocess.PIPE)
+    foreign = subprocess.Popen(
+        [sys.executable, "-c", FOREIGN, warmth.socket], stdout=subprocess.PIPE
+    )
     assert foreign.stdout is not None
     assert foreign.stdout.readline() == b"listens\n"
     assert world("run", "-q", "-m", replayed(world), "hi").out == "hello\n"
