@@ -1,7 +1,6 @@
 """Loading all that a run may need, before there is one; and knowing what that depended on."""
 
 import os
-import sys
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
@@ -28,7 +27,7 @@ _OWN_BUSINESS = frozenset(
 
 def load() -> tuple[frozenset[bytes], dict[bytes, bytes | None]]:
     """Load it; return the variables that this depended on, and what it has done to them."""
-    from .warm_rehearsal import rehearse
+    from .warm_rehearsal import prepare, rehearse
 
     before = dict(os.environb)
     environ: Any = os.environ
@@ -36,10 +35,7 @@ def load() -> tuple[frozenset[bytes], dict[bytes, bytes | None]]:
     environ.__class__ = _Watched
     try:
         _load_clew()
-        for name in rehearse():
-            if name not in sys.modules:
-                with suppress(Exception):  # made up by somebody, or not to be had without a run
-                    import_module(name)
+        prepare(rehearse())
     finally:
         environ.__class__ = usual
     after = dict(os.environb)
@@ -53,8 +49,10 @@ def load() -> tuple[frozenset[bytes], dict[bytes, bytes | None]]:
 
 def _load_clew() -> None:
     from clew.core import litellm_model
+    from clew.stores import native_lock
 
     litellm_model.load()
+    native_lock.load()
     for layer in ("core", "stores", "cli"):
         for file in sorted(os.listdir(os.path.join(CODE, layer))):
             name = f"clew.{layer}.{file.removesuffix('.py')}"

@@ -5,13 +5,17 @@ else a run leaves behind go with it.
 """
 
 import json
+import linecache
 import os
 import secrets
 import sys
 import tempfile
 import threading
+from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from importlib import import_module
 from typing import Any
 
 _SECONDS = 60.0
@@ -19,23 +23,66 @@ _CHUNK = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "
 _USED = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
 
 
-def rehearse() -> list[str]:
-    """Return the modules that are loaded after a few runs, in the order of their loading."""
+@dataclass(frozen=True)
+class Learned:
+    """What runs need that is not there before the first of them, in the order of its making."""
+
+    modules: list[str]
+    models: list[tuple[str, str]]
+    """Classes of pydantic's, module and name, that are made only when they are first used."""
+    sources: list[str]
+    """Files of code that were read."""
+
+
+def rehearse() -> Learned:
+    """Make a few runs, in a process that is thrown away, and tell what they came to need."""
     ours, theirs = os.pipe()
     child = os.fork()
     if child == 0:
         os.close(ours)
         try:
-            _play()
-            with open(theirs, "wb") as report:
-                report.write("\n".join(list(sys.modules)).encode())
+            with open(theirs, "w", encoding="utf-8") as report:
+                json.dump(_learn(), report)
         finally:
             os._exit(0)
     os.close(theirs)
-    with open(ours, "rb") as report:
-        names = report.read().decode().split("\n")
+    with open(ours, encoding="utf-8") as report:
+        text = report.read()
     os.waitpid(child, 0)
-    return names
+    modules, models, sources = json.loads(text or "[[], [], []]")
+    return Learned(modules, [(module, name) for module, name in models], sources)
+
+
+def _learn() -> tuple[list[str], list[tuple[str, str]], list[str]]:
+    _play()
+    made = {(each.__module__, each.__qualname__): None for each in _models(complete=True)}
+    return list(sys.modules), list(made), list(linecache.cache)
+
+
+def _models(*, complete: bool) -> Iterator[Any]:
+    """Yield all classes of pydantic's that are made, or are not."""
+    from pydantic import BaseModel
+
+    left: list[Any] = [BaseModel]
+    while left:
+        below = left.pop().__subclasses__()
+        left += below
+        yield from (each for each in below if each.__pydantic_complete__ is complete)
+
+
+def prepare(learned: Learned) -> None:
+    """Have all of that here."""
+    for name in learned.modules:
+        if name not in sys.modules:
+            with suppress(Exception):  # made up by somebody, or not to be had without a run
+                import_module(name)
+    wanted = set(learned.models)
+    for model in list(_models(complete=False)):
+        if (model.__module__, model.__qualname__) in wanted:
+            with suppress(Exception):
+                model.model_rebuild()
+    for path in learned.sources:
+        linecache.getlines(path)
 
 
 class _Model(BaseHTTPRequestHandler):

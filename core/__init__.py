@@ -9,8 +9,7 @@ agent.run("My name is Ada.", session_id="s", store=store)
 print(agent.run("What is my name?", session_id="s", store=store).content)
 """
 
-from typing import TYPE_CHECKING
-
+TYPE_CHECKING = False  # importing typing takes longer than this module
 if TYPE_CHECKING:
     from .agent import Agent as Agent
     from .attachments import File as File

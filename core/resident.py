@@ -6,7 +6,6 @@ Only the command line leaves any: a Python program that uses clew's objects does
 
 import os
 import stat
-from contextlib import suppress
 
 _NAME = "clew"
 
@@ -37,9 +36,15 @@ def folder(*, make: bool = False) -> str | None:
     else:
         path = f"/tmp/{_NAME}-{os.getuid()}"  # it counts only where it is ours
     if make:
-        with suppress(OSError):  # it is there, or not to be had: the next line tells
-            os.mkdir(path, 0o700)
+        _make(path)
     return path if _is_ours(path) else None
+
+
+def _make(path: str) -> None:
+    try:
+        os.mkdir(path, 0o700)
+    except OSError:
+        return  # it is there, or not to be had: who looks at it sees
 
 
 def _is_ours(path: str) -> bool:

@@ -18,11 +18,12 @@ class _LockDescriptor(Protocol):
 
 def lock(fd: int) -> bool:
     """Lock an open file, unless another process has it; tell which. The lock ends with `fd`."""
-    return _lock_descriptor()(fd, blocking=False)
+    return load()(fd, blocking=False)
 
 
 @cache
-def _lock_descriptor() -> _LockDescriptor:
+def load() -> _LockDescriptor:
+    """Return the function that locks, of filelock's."""
     found = sys.modules.get("filelock") or _alone() or importlib.import_module("filelock")
     return cast(_LockDescriptor, found.lock_descriptor)
 

@@ -1,6 +1,9 @@
 """What a command loads, and what its help says."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -142,3 +145,36 @@ def test_the_version_is_the_package_s(clew: Clew) -> None:
     from importlib.metadata import version
 
     assert clew("--version").out == f"clew {version('clew')}\n"
+
+
+WARM = """
+import os
+import sys
+before = set(sys.modules)
+from clew.cli.entry import entry
+from clew.cli import warm_client, warm_link, warm_place
+sys.stdout.write(" ".join(set(sys.modules) - before))
+"""
+THIN = {"_signal", "_socket", "array", "binascii", "gc", "marshal", "stat"}
+
+
+def test_a_warm_call_loads_next_to_nothing_in_the_process_that_was_started(clew: Clew) -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", WARM],
+        env=clew.env | {"PYTHONPATH": packages(clew)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    foreign = {name for name in done.stdout.split() if not name.startswith("clew")}
+    assert foreign <= THIN
+
+
+def packages(clew: Clew) -> str:
+    """Return a folder in which clew's three are found without what an editable install loads."""
+    folder = clew.cwd.parent / "lib" / "clew"
+    folder.mkdir(parents=True)
+    for layer in ("cli", "core", "stores"):
+        (folder / layer).symlink_to(Path(__file__).parents[2] / layer)
+    return str(folder.parent)
