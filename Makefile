@@ -18,7 +18,7 @@ export CLEW_TEST_MODELS := $(CURDIR)/.venv/models
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install fix check test torture docs bench bench-peers build lock clean
+.PHONY: help demo install fix check test test-warm torture docs bench bench-peers build lock clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -44,6 +44,11 @@ check: .venv/.dev ## format, lint, types, import contracts
 
 test: .venv/.dev $(TEST_MODEL) ## run the tests (PYTEST_ARGS="-k name")
 	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+
+test-warm: .venv/.dev $(TEST_MODEL) ## the same, every call made by a warm process that can be
+	@rm -f .venv/warm.txt
+	CLEW_TEST_WARM=$(CURDIR)/.venv/warm.txt $(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	@cat .venv/warm.txt
 
 torture: .venv/.dev ## prove by faults that no line is lost; prints figures (PYTEST_ARGS="-k kill")
 	@command -v strace >/dev/null || [ "$$(id -u)" != 0 ] || apt-get install -qq strace >/dev/null || true

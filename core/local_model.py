@@ -7,7 +7,8 @@ from threading import Lock
 
 from .errors import NotFoundError
 from .home import weights_path
-from .litellm_model import SILENCE_SECONDS, LitellmModel, load
+from .litellm_model import SILENCE_SECONDS, LitellmModel
+from .litellm_model import load as load_litellm
 from .llama import WINDOW, Llama, load
 from .media import MediaKind
 from .model import Model, ModelReply, ModelRequest, Price
@@ -58,7 +59,7 @@ class LocalModel:
 
         if self._path in _LOADED:
             return self._speaking_to(_LOADED[self._path]).ask(request, on_text)
-        with served(self._path, load) as kept:
+        with served(self._path, load_litellm) as kept:
             if kept is None:
                 return self._speaking_to(_loaded(self._path)).ask(request, on_text)
             if not kept.again:
