@@ -9,6 +9,7 @@ from clew.core.approvals import LATE, Decide, Settlement, confirm_all, pause, re
 from clew.core.text import storable
 
 from . import output
+from .caller import CALLER
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -138,6 +139,7 @@ def _line(question: str) -> str | None:
     output.ask(question)
     said = ""
     try:
+        CALLER.stop_in_background(sys.stdin.fileno())
         said = sys.stdin.readline()
     finally:
         output.end_question(answered=said.endswith("\n"))

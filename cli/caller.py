@@ -3,8 +3,13 @@
 The shell's jobs and the terminal are that one's.
 """
 
+import errno
 import os
+import signal
+import time
 from dataclasses import dataclass
+
+_STOPPED_SECONDS = 0.05
 
 
 @dataclass
@@ -33,6 +38,25 @@ class Caller:
             return os.tcgetpgrp(terminal) == os.getpgrp()
         except OSError:
             return False
+
+    def stop_in_background(self, terminal: int) -> None:
+        """Have the job stopped that reads from its terminal in the background, until it is in front
+        again, as the system would if this were the caller itself."""
+        while self.pid is not None and os.isatty(terminal):
+            group, _, terminal_of_job, front = facts(self.pid)
+            if not terminal_of_job or group == front:
+                return
+            os.killpg(group, signal.SIGTTIN)
+            time.sleep(_STOPPED_SECONDS)
+            if not _is_stopped(self.pid):
+                raise OSError(errno.EIO, os.strerror(errno.EIO))  # it does not want to be
+            while _is_stopped(self.pid):
+                time.sleep(_STOPPED_SECONDS)
+
+
+def _is_stopped(pid: int) -> bool:
+    with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
+        return file.readall().rpartition(b")")[2].split()[0] == b"T"
 
 
 def facts(pid: int) -> tuple[int, int, int, int]:

@@ -9,6 +9,8 @@ from typing import BinaryIO
 
 from clew.core.errors import UsageError
 
+from .caller import CALLER
+
 _GRACE_SECONDS = 5.0
 
 
@@ -39,6 +41,7 @@ def read_prompt(
 def read_stdin() -> bytes:
     """Return standard input to its end."""
     try:
+        CALLER.stop_in_background(0)
         return _stdin().read()
     except OSError as error:
         raise UsageError(f"cannot read standard input: {error.strerror}") from None
