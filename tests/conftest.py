@@ -71,7 +71,6 @@ class Clew:
             "XDG_DATA_HOME": str(folder / "data"),
             "XDG_CONFIG_HOME": str(folder / "config"),
             "XDG_RUNTIME_DIR": tempfile.mkdtemp(dir=RUNTIME),
-            "CLEW_WARM": "0",
             "LANG": "C.UTF-8",
             "COLUMNS": "80",
             "CLEW_WARM": "0",  # nothing is left behind, and nothing that is there is used
