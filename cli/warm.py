@@ -2,14 +2,20 @@
 
 import os
 import select
+import signal
 import time
+from contextlib import suppress
 from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
 import click
 
 from . import output
 from .app import App
 from .options import json_option
+
+if TYPE_CHECKING:
+    from clew.core.kept_models import Kept
 
 _PATIENCE_SECONDS = 5.0
 _LOADING_SECONDS = 120.0
@@ -46,12 +52,12 @@ class Status:
 
 @click.group("warm")
 def command() -> None:
-    """Look at, start and stop the process that makes later calls begin at once.
+    """Look at, start and stop the processes that make later calls begin at once.
 
     After a call of a model, `run` and `continue` leave a process behind that has the model library
-    loaded. It belongs to you and this installation, makes the next calls, and leaves after ten
-    minutes without one. CLEW_WARM=0, or warm = false in the configuration, does without it; so do
-    CI jobs, unless CLEW_WARM=1.
+    loaded, and one that has the embedded model loaded, if they used that. They belong to you and
+    this installation, serve the next calls, and leave after ten minutes without one. CLEW_WARM=0,
+    or warm = false in the configuration, does without them; so do CI jobs, unless CLEW_WARM=1.
 
     \b
     Example:
@@ -62,17 +68,20 @@ def command() -> None:
 @command.command("status")
 @json_option("Print it as JSON.")
 def status(*, as_json: bool) -> None:
-    """Show whether there is one, how many calls it has made, and its memory.
+    """Show whether there is one, how many calls it has made, and its memory; and which embedded
+    model is kept loaded.
 
     \b
     Example:
       clew warm status --json | jq .served
     """
-    found = look()
+    from clew.core.kept_models import kept
+
+    found, models = look(), kept()
     if as_json:
-        output.record(asdict(found))
+        output.record({**asdict(found), "models": [asdict(model) for model in models]})
     else:
-        output.answer(found.told)
+        output.answer("\n".join([found.told, *map(_told, models)]))
 
 
 @command.command("start")
@@ -107,27 +116,38 @@ def start(app: App, *, idle: float) -> None:
 @command.command("stop")
 @click.pass_obj
 def stop(app: App) -> None:
-    """Stop it, and wait until it is gone: calls under way come to their end first.
+    """Stop it, and a kept model, and wait until they are gone: calls under way come to their end
+    first.
 
     \b
     Example:
       clew warm stop
     """
-    import signal
+    from clew.core import kept_models
 
-    found = look()
-    if found.pid is None:
-        app.note(found.told)
-        return
-    try:
-        process = os.pidfd_open(found.pid)
-        os.kill(found.pid, signal.SIGTERM)
-    except ProcessLookupError:
-        return
+    found, models = look(), kept_models.kept()
+    pids = [*([found.pid] if found.pid is not None else []), *(model.pid for model in models)]
+    with suppress(ProcessLookupError):
+        ending = [os.pidfd_open(pid) for pid in pids]
+        kept_models.stop()
+        if found.pid is not None:
+            os.kill(found.pid, signal.SIGTERM)
+        for process in ending:
+            _wait_for(process)
+    app.note(found.told if found.pid is None else f"stopped: {found.told}")
+    for model in models:
+        app.note(f"stopped: {_told(model)}")
+
+
+def _wait_for(process: int) -> None:
+    """Wait until a process, by its descriptor, is gone."""
     gone = select.poll()
     gone.register(process, select.POLLIN)
     gone.poll()
-    app.note(f"stopped: {found.told}")
+
+
+def _told(model: "Kept") -> str:
+    return f"process {model.pid} keeps {model.path} loaded, for {model.idle:.0f} s unasked"
 
 
 def look() -> Status:

@@ -1,5 +1,6 @@
 """The embedded model stays loaded for the next call; where that is odd, it is loaded as ever."""
 
+import fcntl
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from clew.cli.warm_place import socket_name
 from clew.core import kept_models
 from clew.core.resident import RESIDENTS
 from tests.cli.test_imports import loaded
@@ -34,13 +36,21 @@ sys.exit(not kept_models._started(folder(make=True), identity(sys.argv[1]), floa
 
 @pytest.fixture
 def warm(embedded: Clew, monkeypatch: pytest.MonkeyPatch) -> Iterator[Clew]:
-    """A world in which processes may be left behind; they end with the test."""
+    """A world in which an embedded model may be left loaded; it ends with the test.
+
+    There is no warm process: its place is taken.
+    """
     embedded.env["CLEW_WARM"] = "1"
+    folder = Path(embedded.env["XDG_RUNTIME_DIR"]) / "clew"
+    folder.mkdir(mode=0o700)
+    taken = os.open(folder / f"{socket_name()}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(taken, fcntl.LOCK_EX)
     monkeypatch.setenv("XDG_RUNTIME_DIR", embedded.env["XDG_RUNTIME_DIR"])
     monkeypatch.setattr(kept_models, "_OWN", kept_models._Own())
     yield embedded
     for pid in servers(embedded):
         os.kill(pid, signal.SIGKILL)
+    os.close(taken)
 
 
 def servers(clew: Clew) -> list[int]:

@@ -345,3 +345,24 @@ def test_of_many_turns_at_once_each_sees_those_before(
     )
     sent = [len(request.body["messages"]) for request in provider.requests]
     assert sent == [2 * number + 1 for number in range(81)]
+
+
+@pytest.mark.slow
+def test_a_warm_run_asks_the_model_that_is_kept_loaded_and_both_are_shown_and_stopped(
+    embedded: Clew, warmth: Warmth
+) -> None:
+    world = warmth.join(embedded)
+    warmth.start()
+    said = [
+        world("run", "-q", "--option", "temperature=0", "--max-tokens", "5", "Hello.").out
+        for _ in range(2)
+    ]
+    assert said[0] == said[1] != "\n"
+    status = world("warm", "status", "--json").json
+    (model,) = status["models"]
+    assert (status["served"], model["asking"]) == (2, 0)
+    assert f"process {model['pid']} keeps " in world("warm", "status").out
+    stopped = world("warm", "stop").err
+    assert f"process {status['pid']}" in stopped and f"process {model['pid']}" in stopped
+    assert not Path(f"/proc/{model['pid']}/maps").exists()
+    assert world("warm", "status", "--json").json["models"] == []
