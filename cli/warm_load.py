@@ -38,6 +38,7 @@ def load() -> tuple[frozenset[bytes], dict[bytes, bytes | None]]:
         prepare(rehearse())
     finally:
         environ.__class__ = usual
+    _look_up_a_price()
     after = dict(os.environb)
     changed = {
         name: after.get(name)
@@ -45,6 +46,14 @@ def load() -> tuple[frozenset[bytes], dict[bytes, bytes | None]]:
         if after.get(name) != before.get(name) and name not in _OWN_BUSINESS
     }
     return frozenset(_looked_up) - _OWN_BUSINESS, changed
+
+
+def _look_up_a_price() -> None:
+    """Have the list of models in the form in which it is searched."""
+    from clew.core.litellm_model import LitellmModel
+
+    with suppress(Exception):
+        assert LitellmModel("openai/gpt-4o-mini").price
 
 
 def _load_clew() -> None:
