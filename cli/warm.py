@@ -97,17 +97,19 @@ def start(app: App, *, idle: float) -> None:
     from clew.core.errors import StepFailed, UsageError
 
     from .warm_place import socket_path
+    from .warm_start import is_coming
     from .warm_start import start as start_one
 
-    if socket_path(make=True) is None:
+    path = socket_path(make=True)
+    if path is None:
         raise UsageError(
             "there is no folder for a warm process that only you can use",
             hint="it would be $XDG_RUNTIME_DIR/clew, or one in /tmp",
         )
-    started = start_one(idle)
+    started = start_one(idle, again=True)
     end = time.monotonic() + _LOADING_SECONDS
     while not look().running:
-        if time.monotonic() > end:
+        if time.monotonic() > end or not is_coming(path):
             raise StepFailed("the warm process did not come up")
         time.sleep(_TICK_SECONDS)
     app.note(f"{'started' if started else 'there is one'}: {look().told}")

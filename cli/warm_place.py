@@ -12,6 +12,8 @@ from clew.core.version import VERSION
 
 CODE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 """The folder of clew's three."""
+_LONGEST = 107
+"""Bytes that the path of a socket may have."""
 
 
 def installation() -> str:
@@ -22,7 +24,8 @@ def installation() -> str:
 def socket_path(*, make: bool = False) -> str | None:
     """Return where a warm process of this user and this installation listens; None: nowhere."""
     where = folder(make=make)
-    return None if where is None else f"{where}/{socket_name()}"
+    path = f"{where}/{socket_name()}"
+    return None if where is None or len(os.fsencode(path)) > _LONGEST else path
 
 
 def socket_name() -> str:

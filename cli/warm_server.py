@@ -71,6 +71,7 @@ class _Server:
         self._poll = select.poll()
         for fd in (self._told, self._listener.fileno()):
             self._poll.register(fd, select.POLLIN)
+        os.truncate(lock, 0)  # here it is
 
     def _listen(self) -> "_socket.socket":
         with suppress(FileNotFoundError):

@@ -106,6 +106,30 @@ def test_a_call_that_loads_no_model_library_leaves_none(world: Clew, warmth: War
     assert not list(warmth.folder.glob("clew/*"))
 
 
+@pytest.mark.slow
+def test_one_that_cannot_come_up_is_not_tried_again_and_again(
+    world: Clew, warmth: Warmth, provider: Provider
+) -> None:
+    in_the_way = Path(warmth.socket)
+    (in_the_way / "x").mkdir(parents=True)
+    lock = Path(f"{warmth.socket}.lock")
+    world("warm", "start", code=1)
+    world("run", *M, "hi")
+    tried = lock.stat().st_mtime_ns
+    world("run", *M, "hi")
+    assert lock.stat().st_mtime_ns == tried
+    shutil.rmtree(in_the_way)
+    assert warmth.start()["running"]
+
+
+def test_a_folder_with_too_long_a_name_is_not_used(world: Clew, warmth: Warmth) -> None:
+    folder = warmth.folder / ("x" * 100)
+    folder.mkdir(mode=0o700)
+    world.env["XDG_RUNTIME_DIR"] = str(folder)
+    world("run", "-m", replayed(world), "hi")
+    assert "no folder" in world("warm", "start", code=2).err
+
+
 def test_of_many_that_are_started_one_is(world: Clew, warmth: Warmth) -> None:
     starting = [world.start("warm", "start") for _ in range(4)]
     said = [process.communicate(timeout=100)[1].decode() for process in starting]
