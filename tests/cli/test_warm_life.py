@@ -122,6 +122,17 @@ def test_one_that_cannot_come_up_is_not_tried_again_and_again(
     assert warmth.start()["running"]
 
 
+def test_one_that_has_a_thread_makes_no_calls(world: Clew, warmth: Warmth, tmp_path: Path) -> None:
+    library = tmp_path / "lib"
+    library.mkdir()
+    (library / "sitecustomize.py").write_text(
+        "import threading, time\n"
+        "threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
+    )
+    world("warm", "start", env={"PYTHONPATH": str(library)}, code=1)
+    assert not warmth.status["running"]
+
+
 def test_a_folder_with_too_long_a_name_is_not_used(world: Clew, warmth: Warmth) -> None:
     folder = warmth.folder / ("x" * 100)
     folder.mkdir(mode=0o700)
