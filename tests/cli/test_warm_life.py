@@ -129,7 +129,8 @@ def test_one_that_has_a_thread_makes_no_calls(world: Clew, warmth: Warmth, tmp_p
         "import threading, time\n"
         "threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
     )
-    world("warm", "start", env={"PYTHONPATH": str(library)}, code=1)
+    also = world.env.get("PYTHONPATH", "")
+    world("warm", "start", env={"PYTHONPATH": f"{library}:{also}"}, code=1)
     assert not warmth.status["running"]
 
 
@@ -310,6 +311,41 @@ def test_an_odd_listener_does_not_matter(warmth: Warmth, world: Clew, answer: by
     ran = world("run", "-q", "-m", replayed(world), stdin="hi")
     odd.close()
     assert (ran.out, ran.err, odd.calls) == ("hello\n", "", 1)
+
+
+LEAVING = """
+import sys
+from clew.cli import warm_client, warm_link
+def begin(link):
+    link.close()
+    print("left", flush=True)
+    sys.stdin.read()
+warm_link.Link.begin = begin
+sys.argv = ["clew", "run", "-s", "s", *sys.argv[1:]]
+warm_client.call_warm()
+"""
+
+
+def test_a_call_whose_caller_does_not_say_that_it_begins_is_not_made(
+    running: Warmth, warm: Clew, provider: Provider
+) -> None:
+    before = running.status
+    with subprocess.Popen(
+        [sys.executable, "-c", LEAVING, *M, "hi"],
+        env=warm.env,
+        cwd=warm.cwd,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as caller:
+        assert caller.stdout is not None
+        assert caller.stdout.readline() == b"left\n"
+        eventually(lambda: not running.status["under_way"])
+        after = running.status
+        caller.communicate()
+    assert (after["served"], after["refused"]) == (before["served"], before["refused"] + 1)
+    assert after["why"] == "the caller left"
+    assert not warm.home.exists()
+    assert provider.requests == []
 
 
 FOREIGN = """
