@@ -1,6 +1,7 @@
 """Loading all that a run may need, before there is one; and knowing what that depended on."""
 
 import os
+import platform
 from contextlib import suppress
 from importlib import import_module
 from typing import Any
@@ -38,7 +39,7 @@ def load() -> tuple[frozenset[bytes], dict[bytes, bytes | None]]:
         prepare(rehearse())
     finally:
         environ.__class__ = usual
-    _look_up_a_price()
+    _ask_once()
     after = dict(os.environb)
     changed = {
         name: after.get(name)
@@ -48,10 +49,13 @@ def load() -> tuple[frozenset[bytes], dict[bytes, bytes | None]]:
     return frozenset(_looked_up) - _OWN_BUSINESS, changed
 
 
-def _look_up_a_price() -> None:
-    """Have the list of models in the form in which it is searched."""
+def _ask_once() -> None:
+    """Have what is asked once in a process, and does not depend on its environment: what the system
+    is, which takes a process to find out, and the models in the form in which they are searched."""
     from clew.core.litellm_model import LitellmModel
 
+    platform.platform()
+    platform.processor()
     with suppress(Exception):
         assert LitellmModel("openai/gpt-4o-mini").price
 

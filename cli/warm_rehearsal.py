@@ -7,7 +7,6 @@ else a run leaves behind go with it.
 import json
 import linecache
 import os
-import platform
 import secrets
 import sys
 import tempfile
@@ -84,8 +83,6 @@ def prepare(learned: Learned) -> None:
                 model.model_rebuild()
     for path in learned.sources:
         linecache.getlines(path)
-    platform.platform()  # it is asked once in a process, and asks another process
-    platform.processor()
 
 
 class _Model(BaseHTTPRequestHandler):

@@ -116,6 +116,10 @@ class Shell:
         before, _, self.seen = self.seen.partition(text)
         return before
 
+    def has_a_job_in_front(self) -> bool:
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
+        return stat[5] != stat[2]
+
     def _look(self) -> str:
         while select.select([self._ours], [], [], 0.02)[0]:
             try:
@@ -177,7 +181,7 @@ def test_a_question_in_the_background_stops_the_job_until_it_is_in_front(
         shell.types("\n")  # the shell's
         shell.sees("Stopped")
         shell.types("fg\n")
-        shell.sees("clew run")
+        eventually(shell.has_a_job_in_front)
         shell.types("y\n")
         shell.sees("done")
     assert sent(warm) == [{"to": "a"}]
