@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 
 _STOPPED_SECONDS = 0.05
+_PATIENCE_SECONDS = 2.0
 
 
 @dataclass
@@ -47,7 +48,9 @@ class Caller:
             if not terminal_of_job or group == front:
                 return
             os.killpg(group, signal.SIGTTIN)
-            time.sleep(_STOPPED_SECONDS)
+            end = time.monotonic() + _PATIENCE_SECONDS
+            while not _is_stopped(self.pid) and time.monotonic() < end:
+                time.sleep(_STOPPED_SECONDS)
             if not _is_stopped(self.pid):
                 raise OSError(errno.EIO, os.strerror(errno.EIO))  # it does not want to be
             while _is_stopped(self.pid):
