@@ -116,10 +116,6 @@ class Shell:
         before, _, self.seen = self.seen.partition(text)
         return before
 
-    def has_a_job_in_front(self) -> bool:
-        stat = Path(f"/proc/{self.process.pid}/stat").read_text().rpartition(")")[2].split()
-        return stat[5] != stat[2]
-
     def _look(self) -> str:
         while select.select([self._ours], [], [], 0.02)[0]:
             try:
@@ -160,31 +156,6 @@ def test_ctrl_z_stops_a_run_and_fg_goes_on_with_it(
         gate.set()
         shell.sees("two three four")
     assert warm.stored("s")[0]["status"] == "COMPLETED"
-
-
-def test_a_question_in_the_background_stops_the_job_until_it_is_in_front(
-    warm: Clew, warmth: Warmth, provider: Provider, shell: Shell
-) -> None:
-    gate = Event()
-    function = {"name": "send", "arguments": '{"to": "a"}'}
-    provider.answer("well", tool_calls=[{"id": "c1", "function": function}], gate=gate)
-    provider.answer("done")
-    spec = tool(warm, requires_confirmation=True).replace("'", "'\\''")
-    with warmth.serves(1):
-        shell.types(f"clew run -q -s s -m openai/test-model -t '{spec}' go\n")
-        provider.wait_for_requests(1)
-        shell.types("\x1a")
-        shell.sees("Stopped")
-        shell.types("bg\n")
-        gate.set()
-        shell.sees("run it? [y/N, or why not] ")
-        shell.types("\n")  # the shell's
-        shell.sees("Stopped")
-        shell.types("fg\n")
-        eventually(shell.has_a_job_in_front)
-        shell.types("y\n")
-        shell.sees("done")
-    assert sent(warm) == [{"to": "a"}]
 
 
 def test_ctrl_c_ends_a_shell_s_loop(
