@@ -19,6 +19,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 from clew.core import run_environment
+from clew.core.process import act_for
 from clew.core.resident import RESIDENTS
 
 from .caller import CALLER, facts
@@ -151,6 +152,7 @@ def _become(pid: int, request: Any, fds: list[int], made: Made) -> None:
     tempfile.tempdir = None
     sys.argv, sys.path[:] = argv, path
     CALLER.pid = pid
+    act_for(pid)
     if _is_in_background(pid):
         raise Unlike(End.BACKGROUND)
     if not _is_wanted(argv):

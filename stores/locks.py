@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 
 from clew.core.clock import now
 from clew.core.errors import BusyError
+from clew.core.process import known_pid
 from clew.core.store import Holder, Waiting
 
 from . import native_lock
@@ -28,7 +29,7 @@ _SAY_AFTER = 1.0
 
 def me(run_id: str | None) -> Holder:
     """Return this process as the holder of a lock."""
-    return Holder(os.getpid(), socket.gethostname(), run_id, now())
+    return Holder(known_pid(), socket.gethostname(), run_id, now())
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import pytest
 
 from tests.conftest import Clew, eventually
 from tests.provider import Provider
+from tests.stuck import stuck
 from tests.warmth import Warmth
 
 pytestmark = [
@@ -174,6 +175,17 @@ def test_a_caller_that_is_told_to_stop_by_its_terminal_stops_the_run_and_goes_on
 
 def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+def test_whoever_finds_the_session_busy_is_told_the_caller_s_number(
+    warm: Clew, warmth: Warmth, model: str
+) -> None:
+    warm("run", "-s", "s", "-m", model, "hi")
+    with warmth.serves(2), stuck(warm, "continue", "-s", "s") as process:
+        busy = warm("continue", "-s", "s", "--wait", "0", "-m", model, "hi", code=75)
+        assert process.stdout is not None
+        process.stdout.read()
+    assert f"process {process.pid} on " in busy.err
 
 
 def test_clew_cancel_ends_the_caller(warm: Clew, provider: Provider) -> None:
