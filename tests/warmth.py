@@ -4,9 +4,10 @@ import json
 import os
 import re
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -106,6 +107,21 @@ def plain(text: str, clew: Clew) -> str:
 
 def lines(out: str) -> list[Any]:
     return [json.loads(line) for line in out.splitlines()]
+
+
+def maker(process: "subprocess.Popen[bytes]") -> int:
+    """The process that makes a call's run: the call's own, or the copy of a warm one."""
+    for info in Path(f"/proc/{process.pid}/fdinfo").glob("*"):
+        with suppress(OSError):  # it has just been closed
+            found = re.search(r"^Pid:\t(\d+)$", info.read_text(), re.MULTILINE)
+            if found and parent(int(found[1])) != process.pid:
+                return int(found[1])
+    return process.pid
+
+
+def parent(pid: int) -> int:
+    """The process that started a process."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
 
 
 def threads(pid: int) -> int:

@@ -14,6 +14,7 @@ from clew.stores.locks import hold
 from tests.conftest import Clew, eventually
 from tests.provider import Provider
 from tests.stuck import stuck
+from tests.warmth import maker
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STALL = """
@@ -65,7 +66,6 @@ def test_a_run_that_was_stopped_names_its_session(clew: Clew, options: tuple[str
 
 @HAS_PROC
 def test_a_second_signal_does_not_wait_and_loses_nothing(clew: Clew, model: str) -> None:
-    clew.env["CLEW_WARM"] = "0"  # `caught` looks into the process that was started
     clew("run", "-m", model, "-s", "s", "one")
     lock = clew.session_file("s").with_suffix(".append.lock")
     with hold(str(lock), "the file", Waiting(0)), stuck(clew, "run", "-s", "s") as process:
@@ -80,7 +80,7 @@ def test_a_second_signal_does_not_wait_and_loses_nothing(clew: Clew, model: str)
 
 def caught(process: "subprocess.Popen[bytes]", signum: int) -> bool:
     """Tell whether a process handles a signal itself."""
-    status = Path(f"/proc/{process.pid}/status").read_text()
+    status = Path(f"/proc/{maker(process)}/status").read_text()
     (mask,) = (row.split()[1] for row in status.splitlines() if row.startswith("SigCgt"))
     return bool(int(mask, 16) >> (signum - 1) & 1)
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.conftest import Clew, eventually
 from tests.defined import define, write
+from tests.warmth import maker
 
 FLOW = """kind: workflow
 description: Find, then count
@@ -170,9 +171,9 @@ def test_an_interrupt_ends_a_run_whose_jq_never_ends(clew: Clew) -> None:
     text = "kind: workflow\nsteps:\n- loop: [{run: [echo, one]}]\n  until: until(false; .)\n"
     write(clew.cwd / "flow.yaml", text)
     process = clew.start("run", "-s", "s", "--workflow", "flow.yaml", "go")
-    tasks = Path(f"/proc/{process.pid}/task")
 
     def is_asked() -> bool:
+        tasks = Path(f"/proc/{maker(process)}/task")
         pids = [pid for each in tasks.glob("*/children") for pid in each.read_text().split()]
         return any("jq_worker" in Path(f"/proc/{pid}/cmdline").read_text() for pid in pids)
 
