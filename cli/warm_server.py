@@ -19,7 +19,8 @@ from .warm_likeness import code
 from .warm_link import DIED, say
 from .warm_place import personality, socket_path
 
-_FRESH_SECONDS = 60.0
+_FRESH = 0.1
+"""For how much of the time that it stays without a call it takes itself for one that is used."""
 _BACKLOG = 128
 
 
@@ -159,7 +160,7 @@ class _Server:
         elif code in WHY:
             self._refused += 1
             self._why = WHY[End(code)]
-            if code == End.OUTDATED or now - self._last > _FRESH_SECONDS:
+            if code == End.OUTDATED or now - self._last > _FRESH * self._idle:
                 self._stop_listening()  # the next one may fit those that come
 
     def _status(self) -> dict[str, Any]:
