@@ -22,4 +22,3 @@ def flows(clew: Clew, text: str) -> None:
     """Write the module `flows`; in it are all parts of workflows, and `sh`, a step that is a shell
     script."""
     write(clew.cwd / "flows.py", _HEAD + dedent(text))
-    clew.env["PYTHONPATH"] = str(clew.cwd)

@@ -25,7 +25,6 @@ def test_members_are_found_by_name_by_file_and_as_python_objects(clew: Clew) -> 
     write(clew.cwd / "people.py", module)
     turns = [[delegate(f"d-{each}", each) for each in ("ann", "bob", "cat", "dan")]]
     path = team(clew, "ann", "./bob.yaml", "people:cat", member(clew, "dan"), turns=turns)
-    clew.env["PYTHONPATH"] = str(clew.cwd)
     clew("run", "-q", "--team", path, "-s", "s", "go")
     assert sorted(names(clew)[:-1]) == [
         (each, "COMPLETED") for each in ("ann", "bob", "cat", "dan")
@@ -44,7 +43,6 @@ def test_a_team_is_found_by_its_name_and_is_a_python_object_too(clew: Clew) -> N
         f"made = Team(model={keys['model']!r}, members=[Agent(**{keys['members'][0]!r})])\n"
     )
     write(clew.cwd / "people.py", source)
-    clew.env["PYTHONPATH"] = str(clew.cwd)
     line = clew("run", "-q", "--team", "people:made", "--json", "go").json
     assert (line["name"], line["kind"], line["content"]) == ("made", "team", "All done.")
 
