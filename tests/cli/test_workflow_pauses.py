@@ -4,7 +4,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.conftest import Clew
+from clew.core.clock import now
+from tests.conftest import Clew, eventually
 from tests.flows import flows
 from tests.paused import call, plays, sent, tool
 from tests.terminal import Person
@@ -245,8 +246,9 @@ def test_what_an_agent_in_a_step_waits_for_is_settled_as_the_workflows(clew: Cle
 def test_who_answers_too_late_is_told_what_was_decided(
     clew: Clew, on_timeout: str, then: str, said: str
 ) -> None:
-    late = waits(confirmation=True, seconds=0.001, on_timeout=on_timeout)
+    late = waits(confirmation=True, seconds=1, on_timeout=on_timeout)
     paused(clew, f"sh('cat'), {late}")
+    eventually(lambda: now() > clew.stored("s")[-1]["requirements"][0]["expires_at"])
     answered = clew("continue", "-s", "s", "--confirm")
     assert f"clew: nobody answered step 'out' in time: {then}\n" in answered.err
     assert answered.out == said
