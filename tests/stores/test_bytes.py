@@ -15,6 +15,8 @@ import pytest
 from tests.conftest import CLEW, Clew
 from tests.stores.made import raw_session
 
+pytestmark = pytest.mark.cold(reason="reads are counted in the process that strace starts")
+
 RUNS = 10_000
 MOST = 256 * 1024
 READ = re.compile(r"\b(?:read|pread64)\(\d+<(?P<path>[^>]*)>.*= (?P<size>\d+)$")
