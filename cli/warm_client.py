@@ -11,6 +11,8 @@ import sys
 _OFF = ("0", "false", "no")
 _PATIENCE_SECONDS = 3.0
 _COMMANDS = ("run", "continue")
+_ITS_OWN = (b"/fd/", b"/dev/tty", b"/proc/self", b"/proc/thread-self")
+"""What is another file for each process: of a shell's `<(...)`, too."""
 _TOLD = (signals.SIGINT, signals.SIGTERM, signals.SIGHUP)
 
 
@@ -20,6 +22,8 @@ def call_warm() -> None:
         return
     # A program that calls `entry` may have changed what runs do; the installed command has not.
     if os.path.basename(sys.argv[0]) != "clew" or not _is_for_it(sys.argv[1:]):
+        return
+    if _names_its_own():
         return
     from .warm_place import socket_path
 
@@ -42,6 +46,12 @@ def _is_for_it(arguments: list[str]) -> bool:
         elif word != "--trust" and not word.startswith(("--home=", "--store=")):
             return word in _COMMANDS
     return False
+
+
+def _names_its_own() -> bool:
+    """Tell whether a file is named that only this process has."""
+    said = b"\0".join((*map(os.fsencode, sys.argv), *os.environb.values()))
+    return any(name in said for name in _ITS_OWN)
 
 
 class _Call:

@@ -200,6 +200,22 @@ def test_pipes_files_and_folders_are_used_as_without_a_warm_process(
     equal(warmth, tmp_path, lambda clew: piped(clew, script), calls=script.count("clew run"))
 
 
+OWN = {
+    "a command's output as a file": "clew run -m $MODEL -f <(echo x) hi",
+    "a command's input as a file": "clew run -m $MODEL -O >(cat >&2) hi 2>&1 | cat",
+    "a descriptor": "clew run -m $MODEL -f /dev/fd/7 hi 7<<<x",
+    "a descriptor in a variable": "CLEW_MODEL=replay:/dev/fd/7 clew run hi 7<${MODEL#replay:}",
+    "the terminal that there is none of": "clew run -m $MODEL -f /dev/tty hi",
+}
+
+
+@pytest.mark.parametrize("case", OWN)
+def test_files_that_only_the_caller_has_are_used_as_without_a_warm_process(
+    warmth: Warmth, tmp_path: Path, case: str
+) -> None:
+    equal(warmth, tmp_path, lambda clew: piped(clew, OWN[case]), calls=0)
+
+
 def test_a_session_is_chosen_and_locked_as_without_a_warm_process(
     warmth: Warmth, tmp_path: Path
 ) -> None:
