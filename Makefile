@@ -8,6 +8,10 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 LOCK := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --no-annotate $(LOCK_ARGS)
 TEST_MODEL := .venv/models/smollm2.gguf
+# Those in which there is a `run` or a `continue`: for all others it makes no difference.
+WARM_TESTS := tests/behaviours tests/cli tests/stores/test_concurrency.py tests/stores/test_damage.py \
+	tests/stores/test_jsonl.py tests/core/test_local_model.py tests/core/test_replay_model.py \
+	tests/test_docs.py --ignore tests/cli/test_imports.py
 PYTHON_PEERS := llm sgpt gptme agno agents
 PEERS := $(PYTHON_PEERS:%=.venv/peers/%/.made) .venv/peers/npm/.made .venv/peers/clew/.made
 PEER_PIP = $(@D)/bin/python -m pip --disable-pip-version-check --quiet install --no-deps
@@ -45,9 +49,10 @@ check: .venv/.dev ## format, lint, types, import contracts
 test: .venv/.dev $(TEST_MODEL) ## run the tests (PYTEST_ARGS="-k name")
 	$(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
 
-test-warm: .venv/.dev $(TEST_MODEL) ## the same, every call made by a warm process that can be
+test-warm: .venv/.dev $(TEST_MODEL) ## the tests that run something once more, through a warm process
 	@rm -f .venv/warm.txt
-	CLEW_TEST_WARM=$(CURDIR)/.venv/warm.txt $(BIN)/pytest -n 2 --dist loadgroup $(PYTEST_ARGS)
+	CLEW_TEST_WARM=$(CURDIR)/.venv/warm.txt $(BIN)/pytest -n 2 --dist loadgroup -m "not cold" \
+		$(WARM_TESTS) $(PYTEST_ARGS)
 	@cat .venv/warm.txt
 
 torture: .venv/.dev ## prove by faults that no line is lost; prints figures (PYTEST_ARGS="-k kill")

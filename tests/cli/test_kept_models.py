@@ -22,7 +22,10 @@ from clew.core.resident import RESIDENTS
 from tests.cli.test_imports import loaded
 from tests.conftest import Clew, eventually
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.cold(reason="they begin and end processes that stay behind, each its own"),
+]
 SHORT = ("--option", "temperature=0", "--max-tokens", "12")
 LONG = ("--stream", "--option", "temperature=0", "--max-tokens", "400", "Tell a very long story.")
 START = """

@@ -19,6 +19,7 @@ from tests.warmth import Warmth, open_files, threads
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="warm processes need Linux"),
     pytest.mark.xdist_group("warm"),
+    pytest.mark.cold(reason="they have warm processes of their own"),
 ]
 M = ("-m", "openai/test-model")
 

@@ -21,6 +21,7 @@ from tests.warmth import Warmth
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="warm processes need Linux"),
     pytest.mark.xdist_group("warm"),
+    pytest.mark.cold(reason="they have warm processes of their own"),
 ]
 
 

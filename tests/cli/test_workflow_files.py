@@ -167,7 +167,6 @@ def test_the_schema_for_editors_takes_what_validate_takes(flow: Clew) -> None:
 
 
 def test_an_interrupt_ends_a_run_whose_jq_never_ends(clew: Clew) -> None:
-    clew.env["CLEW_WARM"] = "0"  # `is_asked` looks into the process that was started
     text = "kind: workflow\nsteps:\n- loop: [{run: [echo, one]}]\n  until: until(false; .)\n"
     write(clew.cwd / "flow.yaml", text)
     process = clew.start("run", "-s", "s", "--workflow", "flow.yaml", "go")
