@@ -248,6 +248,21 @@ def test_a_python_function_is_found_in_the_caller_s_folder(
     equal(warmth, tmp_path, play, env=reached(said))
 
 
+def test_commands_are_found_where_the_caller_would_find_them(
+    warmth: Warmth, tmp_path: Path
+) -> None:
+    def play(clew: Clew) -> Result:
+        command = clew.cwd / "bin" / "mine"
+        command.parent.mkdir()
+        command.write_text("#!/bin/sh\necho made\n")
+        command.chmod(0o755)
+        (clew.cwd / "flow.yaml").write_text("kind: workflow\nsteps:\n- run: [mine]\n")
+        path = f"{command.parent}:{clew.env['PATH']}"
+        return clew("run", "--workflow", "flow.yaml", "go", env={"PATH": path})
+
+    assert equal(warmth, tmp_path, play).out == "made\n"
+
+
 def test_what_other_descriptors_the_caller_has_is_not_seen(warmth: Warmth, clew: Clew) -> None:
     warmth.join(clew)
     ours, theirs = os.pipe()
