@@ -180,7 +180,7 @@ def shared_warmth(pytestconfig: pytest.Config) -> Iterator[None]:
     print(figures)
     with open(os.environ["CLEW_TEST_WARM"], "a", encoding="utf-8") as file:
         file.write(f"{figures}\n")
-    assert (told["pid"], bool(told["served"])) == (pid, True), told
+    assert told["pid"] == pid, told  # else calls were made cold, and nobody would know
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
