@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from clew.cli.warm_place import socket_name
-from clew.core import kept_models
+from clew.core import kept_models, kept_wire
 from clew.core.resident import RESIDENTS
 from tests.cli.test_imports import loaded
 from tests.conftest import Clew, eventually
@@ -226,7 +226,7 @@ def test_the_model_leaves_when_nobody_has_asked_for_its_time_but_never_before(
             assert json.load(response)["tokens_predicted"] == 60
         assert servers(warm) == [server]
     eventually(lambda: servers(warm) == [])
-    assert os.listdir(Path(warm.env["XDG_RUNTIME_DIR"]) / "clew") == ["model.lock"]
+    assert kept_wire.SOCKET not in os.listdir(Path(warm.env["XDG_RUNTIME_DIR"]) / "clew")
 
 
 def test_nobody_without_the_key_is_answered(warm: Clew, monkeypatch: pytest.MonkeyPatch) -> None:
