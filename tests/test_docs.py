@@ -251,12 +251,12 @@ def test_the_readme_lists_every_exit_code_with_its_kinds_of_error() -> None:
 
 def test_every_make_target_that_a_page_names_exists() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    targets = set(re.findall(r"^([a-z]+):", makefile, re.MULTILINE))
+    targets = set(re.findall(r"^([a-z-]+):", makefile, re.MULTILINE))
     named = {
         target
         for page in [*PAGES, ROOT / "CONTRIBUTING.md"]
         for target in re.findall(
-            r"(?:`|^|\$ )make ([a-z]+)", page.read_text(encoding="utf-8"), re.MULTILINE
+            r"(?:`|^|\$ )make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE
         )
     }
     assert named - targets == set()
