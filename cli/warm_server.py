@@ -160,7 +160,8 @@ class _Server:
         elif code in WHY:
             self._refused += 1
             self._why = WHY[End(code)]
-            if code == End.OUTDATED or now - self._last > _FRESH * self._idle:
+            useless = not self._children and now - self._last > _FRESH * self._idle
+            if code == End.OUTDATED or useless:
                 self._stop_listening()  # the next one may fit those that come
 
     def _status(self) -> dict[str, Any]:
