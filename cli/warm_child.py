@@ -23,7 +23,7 @@ from clew.core.process import act_for
 from clew.core.resident import RESIDENTS
 
 from .caller import CALLER, facts
-from .warm_likeness import code, manners, place, same_variables
+from .warm_likeness import Variables, code, manners, place, same_variables
 from .warm_link import BEGIN, COLD, DIED, ENDED, GO, STATUS, hear_request, peer, say
 from .warm_place import installation, interpreter
 
@@ -71,7 +71,7 @@ class Made:
     path: list[str]
     personality: bytes
     code: list[tuple[str, int, int]]
-    read: frozenset[bytes]
+    read: Variables
     """The variables that were looked up on the way."""
     changed: dict[bytes, bytes | None]
     """What that has done to the environment."""

@@ -22,6 +22,9 @@ _ALIKE = (
 _READ_EARLY = (b"PYTHON", b"LD_", b"LC_", b"LANG", b"MALLOC_", b"GLIBC_", b"SSL_", b"OPENSSL_")
 """Variables that are read before Python code could be seen to read them, or by none."""
 
+Variables = frozenset[tuple[bytes, bytes | None]]
+"""Names, each with its value; None: it is not set."""
+
 
 @dataclass(frozen=True)
 class Manners:
@@ -85,8 +88,10 @@ def _state(path: str) -> tuple[str, int, int]:
 
 
 def same_variables(
-    ours: Mapping[bytes, bytes], theirs: Mapping[bytes, bytes], read: frozenset[bytes]
+    ours: Mapping[bytes, bytes], theirs: Mapping[bytes, bytes], read: Variables
 ) -> bool:
     """Tell whether variables that were `read` while this process was made are theirs as well."""
     early = (name for name in {*ours, *theirs} if name.startswith(_READ_EARLY))
-    return all(ours.get(name) == theirs.get(name) for name in (*read, *early))
+    return all(theirs.get(name) == value for name, value in read) and all(
+        theirs.get(name) == ours.get(name) for name in early
+    )

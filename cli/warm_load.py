@@ -3,42 +3,39 @@
 import os
 import platform
 from contextlib import suppress
+from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
 
+from .warm_likeness import Variables
 from .warm_place import CODE
+from .warm_watch import watched
 
 _WITHOUT = ("clew.cli.warm_server", "clew.core.jq_worker")
-
-
-class _Watched(os._Environ[Any]):
-    """The environment, which notes each name that somebody looks up."""
-
-    def __getitem__(self, key: Any) -> Any:
-        with suppress(TypeError):
-            _looked_up.add(os.fsencode(key))
-        return super().__getitem__(key)
-
-
-_looked_up: set[bytes] = set()
 _OWN_BUSINESS = frozenset(
     (b"LITELLM_LOCAL_MODEL_COST_MAP", b"LITELLM_MODE")  # set by clew itself, whatever they were
 )
 
 
-def load() -> tuple[frozenset[bytes], dict[bytes, bytes | None]]:
-    """Load it; return the variables that this depended on, and what it has done to them."""
-    from .warm_rehearsal import prepare, rehearse
+@dataclass(frozen=True)
+class Loaded:
+    """What it depended on."""
+
+    read: Variables
+    """The variables that were looked up while it was loaded, as they were; and those whose values
+    something has kept from the runs that were made to practise, as they were there."""
+    changed: dict[bytes, bytes | None]
+    """What that has done to the environment."""
+
+
+def load() -> Loaded:
+    """Load it."""
+    from .warm_rehearsal import practise, prepare, rehearse
 
     before = dict(os.environb)
-    environ: Any = os.environ
-    usual = environ.__class__
-    environ.__class__ = _Watched
-    try:
+    with watched() as names:
         _load_clew()
         prepare(rehearse())
-    finally:
-        environ.__class__ = usual
+        read = {(name, before.get(name)) for name in names - _OWN_BUSINESS}
     _ask_once()
     after = dict(os.environb)
     changed = {
@@ -46,7 +43,7 @@ def load() -> tuple[frozenset[bytes], dict[bytes, bytes | None]]:
         for name in {*before, *after}
         if after.get(name) != before.get(name) and name not in _OWN_BUSINESS
     }
-    return frozenset(_looked_up) - _OWN_BUSINESS, changed
+    return Loaded(frozenset(read | practise()), changed)
 
 
 def _ask_once() -> None:

@@ -1,26 +1,26 @@
-"""Making a run in a process that is thrown away, to learn what a run loads on its way.
+"""Making runs before anybody wants one, so that the first is as quick as the hundredth.
 
-The model is a small server on loopback, in that same process. Threads, connections and whatever
-else a run leaves behind go with it.
+First in a process that is thrown away, to learn what a run loads on its way: that is then loaded
+where it belongs. Then here, again and again, until nothing is done for the first time any more.
 """
 
 import json
 import linecache
 import os
-import secrets
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from importlib import import_module
 from typing import Any
 
-_SECONDS = 60.0
-_CHUNK = {"id": "1", "object": "chat.completion.chunk", "created": 1, "model": "m"}
-_USED = {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2}
+from .warm_play import play, stage
+from .warm_watch import watched
+
+_PATIENCE_SECONDS = 5.0
+_ROUNDS = 8
+"""After so many Python has adapted itself to what is run again and again."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,8 @@ def rehearse() -> Learned:
 
 
 def _learn() -> tuple[list[str], list[tuple[str, str]], list[str]]:
-    _play()
+    with stage():
+        play()
     made = {(each.__module__, each.__qualname__): None for each in _models(complete=True)}
     return list(sys.modules), list(made), list(linecache.cache)
 
@@ -85,71 +86,22 @@ def prepare(learned: Learned) -> None:
         linecache.getlines(path)
 
 
-class _Model(BaseHTTPRequestHandler):
-    """A provider that says a word."""
+def practise() -> set[tuple[bytes, bytes | None]]:
+    """Make runs in this process; return the variables, as they were, whose values it has kept from
+    that: they are those that were looked up in the first round only."""
+    from clew.core import deadline, run_environment
+    from clew.core.litellm_model import leaving_nothing
 
-    protocol_version = "HTTP/1.1"
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
-
-    def do_POST(self) -> None:
-        """Answer."""
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        said = {"role": "assistant", "content": '{"a": 1}'}
-        choice = {"index": 0, "finish_reason": None, "delta": said}
-        last = {"index": 0, "finish_reason": "stop"}
-        if body.get("stream"):
-            frames = [[choice], [{**last, "delta": {}}]]
-            lines = [json.dumps({**_CHUNK, "choices": each}) for each in frames]
-            lines += [json.dumps({**_CHUNK, "choices": [], "usage": _USED}), "[DONE]"]
-            self._send("text/event-stream", "".join(f"data: {line}\n\n" for line in lines))
-            return
-        whole = {**last, "message": said}
-        self._send("application/json", json.dumps({**_CHUNK, "choices": [whole], "usage": _USED}))
-
-    def _send(self, kind: str, text: str) -> None:
-        self.send_response(200)
-        self.send_header("content-type", kind)
-        self.send_header("content-length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text.encode())
-
-
-def _play() -> None:
-    """Make runs as people make them."""
-    import signal
-
-    from .main import main
-
-    signal.alarm(int(_SECONDS))
-    server = HTTPServer(("127.0.0.1", 0), _Model)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    with tempfile.TemporaryDirectory() as folder:
-        os.environ.update(_world(folder, f"http://127.0.0.1:{server.server_port}/v1"))
-        os.chdir(folder)
-        model = ("-m", "openai/gpt-4o-mini")
-        for arguments in (
-            ("run", "-s", "s", *model, "--stream", "hi"),
-            ("continue", "-s", "s", "--no-stream", "hi"),
-            ("run", *model, "--schema", "a int", "--json", "hi"),
-            ("run", *model, "--tool", "{run: ['true']}", "-o", "stream-json", "hi"),
-            ("run", "-m", "anthropic/claude-3-5-haiku-latest", "--retries", "0", "hi"),
-        ):
-            with suppress(BaseException):
-                main(arguments)
-
-
-def _world(folder: str, url: str) -> dict[str, Any]:
-    """Return an environment in which nothing but this folder and this model is to be found."""
-    unreachable = "http://127.0.0.1:9"
-    return {
-        "CLEW_HOME": os.path.join(folder, "home"),
-        "CLEW_WARM": "0",
-        "XDG_CONFIG_HOME": os.path.join(folder, "config"),
-        "OPENAI_API_BASE": url,
-        "OPENAI_API_KEY": secrets.token_urlsafe(),
-        "ANTHROPIC_API_BASE": unreachable,
-        "ANTHROPIC_API_KEY": secrets.token_urlsafe(),
-        "NO_PROXY": "127.0.0.1",
-    }
+    rounds: list[set[bytes]] = []
+    with stage() as world:
+        for _ in range(_ROUNDS):
+            with watched() as names, leaving_nothing():
+                play()
+            rounds.append(set(names))
+    run_environment.forget()
+    deadline.dismiss()
+    for thread in threading.enumerate():
+        if thread is not threading.current_thread():
+            thread.join(_PATIENCE_SECONDS)
+    there = {os.fsencode(name): os.fsencode(value) for name, value in world.items()}
+    return {(name, there.get(name)) for name in rounds[0] - rounds[-1]}

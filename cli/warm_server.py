@@ -33,8 +33,9 @@ def main() -> None:
         signal.signal(signum, signal.SIG_IGN)
     os.set_inheritable(lock, False)
     path = socket_path()
+    files = _open_files()
     made = _make()
-    if path is not None and _is_alone():
+    if path is not None and _is_alone() and _open_files() == files:  # copies would share them
         _Server(path, lock, made, idle).serve()
     os._exit(0)
 
@@ -44,15 +45,19 @@ def _make() -> Made:
 
     environment, path = dict(os.environb), list(sys.path)
     files = code(path)  # before they are read: what changes meanwhile is told from them
-    read, changed = load()
+    loaded = load()
     gc.collect()
     gc.freeze()
-    return Made(environment, path, personality(), files, read, changed)
+    return Made(environment, path, personality(), files, loaded.read, loaded.changed)
 
 
 def _is_alone() -> bool:
     """Tell whether a copy of this process would have all that it has: threads are not copied."""
     return threading.active_count() == 1 and len(os.listdir("/proc/self/task")) == 1
+
+
+def _open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
 
 
 class _Server:

@@ -68,7 +68,14 @@ def within(
     return outcome[0]
 
 
-_Todo = queue.SimpleQueue[tuple[Callable[[], None], Callable[[], None]]]
+def dismiss() -> None:
+    """End the threads that wait for work."""
+    for todo in _idle:
+        todo.put(None)
+    _idle.clear()
+
+
+_Todo = queue.SimpleQueue[tuple[Callable[[], None], Callable[[], None]] | None]
 _idle: list[_Todo] = []
 os.register_at_fork(after_in_child=_idle.clear)  # no thread goes along
 
@@ -87,12 +94,12 @@ def _in_a_thread(work: Callable[[], None], then: Callable[[], None]) -> None:
 
 
 def _work_off(todo: _Todo) -> None:
-    while True:
-        work, then = todo.get()
+    while (wanted := todo.get()) is not None:
+        work, then = wanted
         work()
         _idle.append(todo)
         then()
-        del work, then
+        del wanted, work, then
 
 
 def _next(given: "queue.SimpleQueue[str | None]", end: float, stop: Stop | None) -> str | None:

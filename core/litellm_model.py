@@ -5,11 +5,13 @@ reads `.env` files of the current folder, sends failed requests again, and takes
 broke off for a whole answer.
 """
 
+import gc
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache, cached_property
 from typing import Any
@@ -242,6 +244,30 @@ def _count(usage: Any, name: str) -> int | None:
     """Return a count of tokens; None for one that cannot be: some providers report nonsense."""
     count = getattr(usage, name, None) or 0
     return count if isinstance(count, int) and 0 <= count <= _MOST_TOKENS else None
+
+
+@contextmanager
+def leaving_nothing() -> Iterator[None]:
+    """Have calls in this block leave no thread of litellm's and no connection behind: this process
+    is to be copied, and neither goes along."""
+    import asyncio
+
+    litellm = load()
+    executor: Any = litellm.utils.executor
+
+    def submit(work: Callable[..., object], *arguments: Any, **named: Any) -> Future[object]:
+        with suppress(Exception):
+            work(*arguments, **named)
+        return Future()
+
+    executor.submit = submit
+    try:
+        yield
+    finally:
+        del executor.submit
+        litellm.in_memory_llm_clients_cache.flush_cache()
+        asyncio.set_event_loop_policy(None)  # litellm makes a loop, with a socket, to log in
+        gc.collect()
 
 
 def load() -> Any:
