@@ -50,12 +50,7 @@ class Link:
 
     def ask(self, request: "tuple[Any, ...]", fds: tuple[int, ...] = ()) -> None:
         """Send a request, with these files."""
-        raw = marshal.dumps(request)
-        packed = b"".join(fd.to_bytes(4, sys.byteorder) for fd in fds)
-        control = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)] if fds else []
-        if self._socket.sendmsg([_number(len(raw))], control) != _WORD - 1:
-            raise ValueError
-        self._socket.sendall(raw)
+        tell(self._socket, request, fds)
 
     def go(self) -> int:
         """Return which process would make the call."""
@@ -92,6 +87,16 @@ class Link:
                 raise ValueError("it has gone")
             heard += more
         return heard[:1], int.from_bytes(heard[1:], sys.byteorder)
+
+
+def tell(socket: "_socket.socket", request: "Any", fds: tuple[int, ...] = ()) -> None:
+    """Send something that `hear_request` returns."""
+    raw = marshal.dumps(request)
+    packed = b"".join(fd.to_bytes(4, sys.byteorder) for fd in fds)
+    control = [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, packed)] if fds else []
+    if socket.sendmsg([_number(len(raw))], control) != _WORD - 1:
+        raise ValueError
+    socket.sendall(raw)
 
 
 def say(socket: "_socket.socket", word: bytes, value: int = 0) -> None:

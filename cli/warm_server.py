@@ -1,6 +1,7 @@
 """The warm process: it has loaded what a run needs, and makes a copy of itself for each call.
 
-It has no thread, no connection and no file but its socket and its lock; the copies do all the work.
+It has no thread, no connection and no file but its sockets and its lock; the copies do all the
+work. As soon as there is time, one is made for the call that comes next.
 """
 
 import _socket
@@ -18,10 +19,13 @@ from .warm_child import WHY, End, Made, attend
 from .warm_likeness import code
 from .warm_link import DIED, say
 from .warm_place import personality, socket_path
+from .warm_spare import Spare
 
 _FRESH = 0.1
 """For how much of the time that it stays without a call it takes itself for one that is used."""
 _BACKLOG = 128
+_BREATH_SECONDS = 0.1
+"""So long nothing has to have happened before the next copy is made: it slows calls down."""
 
 
 def main() -> None:
@@ -77,6 +81,7 @@ class _Server:
         self._poll = select.poll()
         for fd in (self._told, self._listener.fileno()):
             self._poll.register(fd, select.POLLIN)
+        self._spare: Spare | None = None
         os.truncate(lock, 0)  # here it is
 
     def _listen(self) -> "_socket.socket":
@@ -97,7 +102,10 @@ class _Server:
             if left <= 0 and not self._children:
                 self._stop_listening()
                 continue
-            for fd, _ in self._poll.poll(None if self._children else left * 1000):
+            found = self._poll.poll(self._patience(left))
+            if not found and self._listener is not None and self._spare is None:
+                self._spare = Spare(self._forget, self._attend)
+            for fd, _ in found:
                 if fd in self._children:
                     self._bury(fd)
                 elif fd == self._told:
@@ -106,6 +114,12 @@ class _Server:
                 elif self._listener is not None and fd == self._listener.fileno():
                     self._answer(self._listener)
 
+    def _patience(self, left: float) -> float | None:
+        """Return for how many milliseconds there may be nothing to do."""
+        if self._spare is None and self._listener is not None:
+            return _BREATH_SECONDS * 1000
+        return None if self._children else left * 1000
+
     def _stop_listening(self) -> None:
         """Leave the place to another one."""
         if self._listener is not None:
@@ -113,6 +127,8 @@ class _Server:
             self._poll.unregister(self._listener.fileno())
             self._listener.close()
             self._listener = None
+            if self._spare is not None:
+                self._spare.leave()
             os.close(self._lock)
 
     def _answer(self, listener: "_socket.socket") -> None:
@@ -121,29 +137,33 @@ class _Server:
         except OSError:
             return
         caller = _socket.socket(fileno=fd)
-        every = signal.valid_signals()
-        signal.pthread_sigmask(signal.SIG_BLOCK, every)
-        child = os.fork()
-        if child == 0:
-            self._live_as_child(caller)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, every)
+        child = self._give_to_spare(caller)
         process = os.pidfd_open(child)
         self._children[process] = (child, caller)
         self._poll.register(process, select.POLLIN)
 
-    def _live_as_child(self, caller: "_socket.socket") -> None:
-        """Be the child, to its end."""
+    def _give_to_spare(self, caller: "_socket.socket") -> int:
+        """Return which process attends to this caller."""
+        spare, self._spare = self._spare or Spare(self._forget, self._attend), None
         try:
-            for _, other in self._children.values():
-                other.close()
-            for fd in (self._told, self._tell, self._lock, *self._children):
-                os.close(fd)
-            assert self._listener is not None
-            self._listener.close()
-            signal.signal(signal.SIGTERM, signal.SIG_DFL)
-            os._exit(attend(caller, self._made, self._status()))
-        finally:
-            os._exit(70)
+            spare.give(caller, self._status())
+        except OSError:  # somebody has killed it
+            spare.leave()
+            return self._give_to_spare(caller)
+        return spare.pid
+
+    def _forget(self) -> None:
+        """Let go, in a copy, of all that is not for it."""
+        for _, other in self._children.values():
+            other.close()
+        for fd in (self._told, self._tell, self._lock, *self._children):
+            os.close(fd)
+        assert self._listener is not None
+        self._listener.close()
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+    def _attend(self, caller: "_socket.socket", status: dict[str, Any]) -> int:
+        return attend(caller, self._made, status)
 
     def _bury(self, process: int) -> None:
         """See how a child ended, and tell its caller of a death by a signal."""
