@@ -182,6 +182,8 @@ class LitellmModel:
                 text = getattr(delta, "content", None) or ""
                 wanted.add(getattr(delta, "tool_calls", None) or [])
             on_text(text)
+            if stream.sent_stream_usage:
+                break  # nothing comes after that, and litellm would add everything up once more
         if stream.received_finish_reason is None:
             raise ProviderDown("the answer broke off: the stream ended without a finish reason")
         reported = any(getattr(chunk, "usage", None) for chunk in stream.chunks)
