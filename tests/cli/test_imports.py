@@ -9,7 +9,7 @@ import click
 import pytest
 
 from clew.cli.main import cli
-from tests.conftest import Clew
+from tests.conftest import CLEW, Clew
 
 PROGRAM = """
 import sys
@@ -151,16 +151,16 @@ WARM = """
 import os
 import sys
 before = set(sys.modules)
-from clew.cli.entry import entry
-from clew.cli import warm_client, warm_link, warm_place
-sys.stdout.write(" ".join(set(sys.modules) - before))
+from clew.cli import entry, warm_client, warm_link, warm_place
+entry.entry = lambda: sys.stdout.write(" ".join(set(sys.modules) - before))
+exec(open(sys.argv[1]).read())
 """
 THIN = {"_signal", "_socket", "array", "binascii", "gc", "marshal", "stat"}
 
 
 def test_a_warm_call_loads_next_to_nothing_in_the_process_that_was_started(clew: Clew) -> None:
     done = subprocess.run(
-        [sys.executable, "-S", "-c", WARM],
+        [sys.executable, "-S", "-c", WARM, str(CLEW)],
         env=clew.env | {"PYTHONPATH": packages(clew)},
         stdin=subprocess.DEVNULL,
         capture_output=True,
