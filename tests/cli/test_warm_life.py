@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 
 from tests.conftest import Clew, Result, eventually
 from tests.provider import Provider
-from tests.warmth import Warmth, open_files, threads
+from tests.warmth import Warmth, children, open_files, threads
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="warm processes need Linux"),
@@ -135,6 +136,51 @@ def test_one_that_has_a_thread_makes_no_calls(world: Clew, warmth: Warmth, tmp_p
     assert not warmth.status["running"]
 
 
+def test_one_that_has_a_connection_makes_no_calls(
+    world: Clew, warmth: Warmth, tmp_path: Path
+) -> None:
+    library = tmp_path / "lib"
+    library.mkdir()
+    (library / "sitecustomize.py").write_text(
+        "import sys\n"
+        "class Finder:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        if name == 'litellm':\n"
+        "            import socket\n"
+        "            self.held = socket.socketpair()\n"
+        "sys.meta_path.insert(0, Finder())\n"
+    )
+    also = world.env.get("PYTHONPATH", "")
+    world("warm", "start", env={"PYTHONPATH": f"{library}:{also}"}, code=1)
+    assert not warmth.status["running"]
+
+
+def test_nobody_is_asked_before_there_is_a_call(
+    world: Clew, warmth: Warmth, provider: Provider
+) -> None:
+    theirs = {"OPENAI_BASE_URL": f"{provider.url}/v1", "ANTHROPIC_BASE_URL": provider.url}
+    world("warm", "start", env=theirs)
+    assert warmth.status["running"]
+    assert provider.requests == []
+    assert not world.home.exists()
+
+
+def test_one_whose_waiting_copy_was_killed_makes_the_next_call(world: Clew, warmth: Warmth) -> None:
+    pid = warmth.start()["pid"]
+    with warmth.serves(1):
+        eventually(lambda: len(children(pid)) == 1)
+        os.kill(children(pid)[0], signal.SIGKILL)
+        world("run", "-q", "-m", replayed(world), "hi")
+
+
+def test_the_waiting_copy_goes_with_one_that_is_killed(world: Clew, warmth: Warmth) -> None:
+    pid = warmth.start()["pid"]
+    eventually(lambda: len(children(pid)) == 1)
+    (copy,) = children(pid)
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: not Path(f"/proc/{copy}").exists())
+
+
 def test_a_folder_with_too_long_a_name_is_not_used(world: Clew, warmth: Warmth) -> None:
     folder = warmth.folder / ("x" * 100)
     folder.mkdir(mode=0o700)
@@ -218,7 +264,14 @@ def running_one(world: Clew, other_than: int) -> str | None:
 
 @pytest.mark.parametrize(
     "variable",
-    ["LITELLM_LOG=DEBUG", "LANG=C", "PYTHONUTF8=1", "HOME=/", "SSL_CERT_FILE=/x", "LD_PRELOAD="],
+    [
+        "LITELLM_LOG=DEBUG",
+        "LANG=C",
+        "PYTHONUTF8=1",
+        "HOME=/",
+        "SSL_CERT_FILE=/x",
+        "LD_PRELOAD=",
+    ],
 )
 def test_a_variable_that_is_read_early_has_to_be_the_same(
     running: Warmth, warm: Clew, variable: str
@@ -228,6 +281,25 @@ def test_a_variable_that_is_read_early_has_to_be_the_same(
         said = warm("run", "-q", "-m", replayed(warm), "hi", env={name: value})
     assert said.out == "hello\n"
     assert "variable" in running.status["why"] or "Python" in running.status["why"]
+
+
+def test_a_variable_whose_value_is_kept_from_a_first_run_has_to_be_the_same(
+    world: Clew, warmth: Warmth, tmp_path: Path
+) -> None:
+    library = tmp_path / "lib"
+    library.mkdir()
+    (library / "sitecustomize.py").write_text(
+        "import functools, os, socket\n"
+        "ask = functools.cache(lambda: os.environ.get('ONCE'))\n"
+        "usual = socket.socket.connect\n"
+        "socket.socket.connect = lambda *these: (ask(), usual(*these))[1]\n"
+    )
+    world.env["PYTHONPATH"] = str(library)
+    world("warm", "start")
+    with warmth.serves(1):
+        world("run", "-m", replayed(world), "hi")
+    with warmth.serves(0):
+        world("run", "-m", replayed(world), "hi", env={"ONCE": "again"})
 
 
 def test_other_variables_may_differ(running: Warmth, warm: Clew) -> None:
