@@ -18,6 +18,7 @@ from typing import Any
 
 from .errors import ClewError, NotFoundError, ProviderDown
 from .history import tokens_of
+from .lazy_packages import load_by_name
 from .litellm_errors import translated
 from .media import MediaKind, expanded
 from .model import ModelReply, ModelRequest, Price, estimated_usage
@@ -280,6 +281,7 @@ def load() -> Any:
     for name in filter(is_secret_name, list(os.environ)):
         # A key that was read from a file brings a newline along, which no HTTP header can hold.
         os.environ[name] = os.environ[name].strip()
+    load_by_name()
     import litellm
 
     _send_messages_as_they_are()

@@ -28,18 +28,21 @@ for turns in (1, 1, 500):
     sys.setprofile(None)
     counts.append(calls)
 tokenizer = "litellm.litellm_core_utils.default_encoding" in sys.modules
-print(json.dumps({"counts": counts[1:], "tokenizer": tokenizer}))
+unasked = [name for name in sys.modules if name.startswith("openai.resources.")]
+unasked = [name for name in unasked if not name.startswith("openai.resources.chat")]
+print(json.dumps({"counts": counts[1:], "tokenizer": tokenizer, "unasked": unasked}))
 """
 
 
 @dataclass(frozen=True)
 class Asked:
     """How many messages the second and the third request had, how many calls of functions each
-    took, and whether a tokenizer was loaded."""
+    took, whether a tokenizer was loaded, and what of OpenAI's library besides chat."""
 
     sent: list[int]
     counts: list[int]
     tokenizer: bool
+    unasked: list[str]
 
 
 @pytest.fixture(scope="module")
@@ -61,3 +64,7 @@ def test_a_long_history_is_sent_without_much_ado_about_each_message(asked: Asked
 
 def test_no_tokenizer_is_loaded_where_the_provider_reports_tokens(asked: Asked) -> None:
     assert not asked.tokenizer
+
+
+def test_what_openais_library_has_for_other_ends_than_chat_is_not_loaded(asked: Asked) -> None:
+    assert asked.unasked == []
