@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from functools import cache, cached_property
+from functools import cached_property
 from typing import Any
 
 from .errors import ClewError, NotFoundError, ProviderDown
@@ -22,6 +22,7 @@ from .lazy_packages import load_by_name
 from .litellm_errors import translated
 from .media import MediaKind, expanded
 from .model import ModelReply, ModelRequest, Price, estimated_usage
+from .openai_messages import our_call, send_our_messages_as_they_are
 from .run_environment import keep_as_given, set_for_clew
 from .text import is_secret_name, storable
 from .tool_calls import ToolCallPieces
@@ -122,7 +123,7 @@ class LitellmModel:
             heard.append(text)
             on_text(text)
 
-        with self._border():
+        with self._border(), our_call():
             response = litellm.completion(**self._arguments(request))
         reply = (self._streamed if request.stream else self._whole)(response, hear)
         if reply.usage["estimated"]:
@@ -284,7 +285,7 @@ def load() -> Any:
     load_by_name()
     import litellm
 
-    _send_messages_as_they_are()
+    send_our_messages_as_they_are()
     litellm.suppress_debug_info = True
     litellm.disable_streaming_logging = True  # nobody listens, and each word would be logged
     litellm.disable_token_counter = True  # it would load its tokenizer before the first word
@@ -293,21 +294,3 @@ def load() -> Any:
     for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     return litellm
-
-
-@cache
-def _send_messages_as_they_are() -> None:
-    """Keep OpenAI's library from looking through each message for keys that have another name on
-    the wire: there are none, and for ten thousand turns that takes longer than all else."""
-    library: Any = sys.modules.get("openai._utils._transform")
-    looked_through = getattr(library, "transform", None)
-    if looked_through is None:
-        return
-
-    def transform(data: Any, expected_type: object) -> Any:
-        if not isinstance(data, dict) or not isinstance(data.get("messages"), list):
-            return looked_through(data, expected_type)
-        rest = {key: value for key, value in data.items() if key != "messages"}
-        return {**looked_through(rest, expected_type), "messages": data["messages"]}
-
-    library.transform = transform

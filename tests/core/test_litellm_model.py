@@ -5,13 +5,14 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from typing import Any
 
 import pytest
 
 from tests.provider import Provider
 
 PROGRAM = """
-import json, sys
+import json, os, sys
 from clew.core.litellm_model import LitellmModel
 from clew.core.model import ModelRequest
 calls = 0
@@ -27,6 +28,13 @@ for turns in (1, 1, 500):
     model.ask(ModelRequest([*messages, messages[0]], "hi"), lambda text: None)
     sys.setprofile(None)
     counts.append(calls)
+from openai import OpenAI
+from pydantic import BaseModel, Field
+class Message(BaseModel):
+    role: str
+    content: str = Field(alias="text")
+client = OpenAI(base_url=os.environ["OPENAI_API_BASE"])
+client.chat.completions.create(model="test-model", messages=[Message(role="user", text="hi")])
 tokenizer = "litellm.litellm_core_utils.default_encoding" in sys.modules
 unasked = [name for name in sys.modules if name.startswith("openai.resources.")]
 unasked = [name for name in unasked if not name.startswith("openai.resources.chat")]
@@ -36,10 +44,12 @@ print(json.dumps({"counts": counts[1:], "tokenizer": tokenizer, "unasked": unask
 
 @dataclass(frozen=True)
 class Asked:
-    """How many messages the second and the third request had, how many calls of functions each
-    took, whether a tokenizer was loaded, and what of OpenAI's library besides chat."""
+    """How many messages the second and the third request had, and how many calls of functions each
+    took; the messages that OpenAI's library sent for somebody else in the same process; whether a
+    tokenizer was loaded, and what of OpenAI's library besides chat."""
 
     sent: list[int]
+    others: list[Any]
     counts: list[int]
     tokenizer: bool
     unasked: list[str]
@@ -52,14 +62,18 @@ def asked() -> Asked:
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, check=True
         )
-        sent = [len(request.body["messages"]) for request in provider.requests]
-    return Asked(sent[1:], **json.loads(done.stdout))
+        *sent, others = [request.body["messages"] for request in provider.requests]
+    return Asked([len(messages) for messages in sent[1:]], others, **json.loads(done.stdout))
 
 
 def test_a_long_history_is_sent_without_much_ado_about_each_message(asked: Asked) -> None:
     assert asked.sent == [3, 1001]
     more = asked.counts[1] - asked.counts[0]
     assert more / (asked.sent[1] - asked.sent[0]) < 50  # calls of functions for each message
+
+
+def test_openais_library_sends_other_peoples_messages_as_ever(asked: Asked) -> None:
+    assert asked.others == [{"role": "user", "content": "hi"}]
 
 
 def test_no_tokenizer_is_loaded_where_the_provider_reports_tokens(asked: Asked) -> None:
