@@ -135,6 +135,17 @@ def test_a_tool_gets_the_environment_as_clew_was_given_it(clew: Clew, provider: 
     assert has == given
 
 
+def test_a_tool_does_not_get_what_litellm_sets_for_its_tokenizer(
+    clew: Clew, provider: Provider
+) -> None:
+    clew.env["HOSTED_VLLM_API_BASE"] = provider.url
+    provider.answer(tool_calls=[call("env", "c1")])
+    run = ("run", "-q", "-m", "hosted_vllm/test-model", "-t", command("env", name="env"))
+    [told] = results(clew(*run, "--json", "go").json)
+    assert "HOSTED_VLLM_API_BASE=" in told
+    assert "TIKTOKEN_CACHE_DIR=" not in told
+
+
 def test_tokens_of_every_request_of_a_run_are_counted_once(clew: Clew, provider: Provider) -> None:
     used = [
         {"prompt_tokens": 10 * n, "completion_tokens": n, "total_tokens": 11 * n} for n in (1, 2)
