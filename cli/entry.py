@@ -22,6 +22,8 @@ def entry() -> "NoReturn":
     if signals.getsignal(signals.SIGINT) is signals.default_int_handler:
         signals.signal(signals.SIGINT, signals.SIG_DFL)  # until clew is loaded, Ctrl-C just ends it
     _open_stdio()
+    if sys.argv[1:] == ["--version"] and _version_is_told():
+        os._exit(0)
     call_warm()
     gc.disable()  # importing litellm takes a second less, and no call lives long enough to need it
     code = run()
@@ -32,6 +34,17 @@ def entry() -> "NoReturn":
     _leave_a_warm_one()
     # The models' libraries take a second to be torn down, and have nothing left to do.
     os._exit(code)
+
+
+def _version_is_told() -> bool:
+    """Tell the version, as scripts want it often; whether stdout took it: if not, `run` says so."""
+    from clew.core.version import VERSION
+
+    told = f"clew {VERSION}\n".encode()
+    try:
+        return os.write(1, told) == len(told)
+    except OSError:
+        return False
 
 
 def run() -> int:

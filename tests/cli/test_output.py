@@ -231,8 +231,9 @@ def test_a_help_text_into_a_closed_pipe_is_no_error(clew: Clew) -> None:
     assert (result.out, result.err) == ("0\n", "")
 
 
-def test_a_help_text_onto_a_full_disk_is_said(clew: Clew) -> None:
-    result = clew.shell("clew --help > /dev/full", code=74)
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_a_help_text_or_the_version_onto_a_full_disk_is_said(clew: Clew, option: str) -> None:
+    result = clew.shell(f"clew {option} > /dev/full", code=74)
     assert result.err == "clew: cannot write to stdout: No space left on device\n"
 
 
