@@ -1,9 +1,9 @@
 """What a list of sessions says of each: read from its ends, never from its middle."""
 
+from collections.abc import Iterator
 from itertools import chain
-from typing import Any
 
-from .lines import RunLine
+from .lines import Line, RunLine
 from .records import Status
 from .session import is_top_run, tip_after
 from .store import InFlight, SessionLog, Store
@@ -35,11 +35,11 @@ def overview(store: Store, log: SessionLog) -> SessionOverview:
     """Return what is known of a session without reading all of it."""
     flights = log.in_flight()
     begun = [flight.line for flight in flights]
-    first_line = next(chain(log.lines(), begun), None)
-    last_line = next(log.newest(), None)
-    first = next(filter(is_top_run, chain(log.lines(), begun)), None)
+    from_begin, from_end = chain(log.lines(), begun), log.newest()
+    first_line, last_line = next(from_begin, None), next(from_end, None)
+    first = _first_run(_again(first_line, from_begin))
     newest = last_line or first_line
-    last = _last_run(log, flights)
+    last = _last_run(flights) or _first_run(_again(last_line, from_end))
     metrics = tip_after(last_line).metrics
     dead = sum(not flight.running and is_top_run(flight.line) for flight in flights)
     return {
@@ -62,10 +62,16 @@ def overview(store: Store, log: SessionLog) -> SessionOverview:
     }
 
 
-def _last_run(log: SessionLog, flights: list[InFlight]) -> RunLine | None:
-    """Return the last run that has ended; one found dead ended last."""
+def _again(line: Line | None, others: Iterator[Line]) -> Iterator[Line]:
+    """Yield a line that was taken, then the others: to read it once more takes longer."""
+    return others if line is None else chain([line], others)
+
+
+def _first_run(lines: Iterator[Line]) -> RunLine | None:
+    return next(filter(is_top_run, lines), None)
+
+
+def _last_run(flights: list[InFlight]) -> RunLine | None:
+    """Return the last run that was found dead: it ended last."""
     dead = [each.line for each in flights if not each.running and is_top_run(each.line)]
-    if dead:
-        return dead[-1]
-    runs: Any = (line for line in log.newest() if is_top_run(line))
-    return next(runs, None)
+    return dead[-1] if dead else None

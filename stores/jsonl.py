@@ -2,9 +2,10 @@
 
 import json
 import os
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from heapq import nlargest
+from stat import S_ISREG
 
 from clew.core.errors import DamagedError
 from clew.core.ids import digest, is_generated, is_session_id, user_folder
@@ -13,13 +14,15 @@ from clew.core.session import Draft, always, name_draft, tip_after
 from clew.core.store import Claim, SessionLog, Waiting
 
 from . import inflight
-from .files import make_folder, parse_small, read_small, replace_file, storing
+from .files import close, make_folder, parse_small, read_small, replace_file, storing
 from .locks import hold, me
 from .names import NameIndex
 from .session_file import SessionFile
 from .used import LastUsed
 
 _SUFFIX = ".jsonl"
+_END = -len(_SUFFIX)
+_FIRST = 100
 _ABOVE_RUNS = 3
 """Folders between the claims' and the store's own: they have to be safe, too."""
 
@@ -44,7 +47,7 @@ class JsonlStore:
 
     def sessions(self, user_id: str) -> Iterator[SessionLog]:
         """Yield this user's sessions, most recently used first."""
-        for _, session_id in sorted(self._files(user_id), reverse=True):
+        for session_id in self._newest_first(user_id):
             yield self.session(session_id, user_id)
 
     def under_way(self, user_id: str) -> Iterator[SessionLog]:
@@ -55,7 +58,7 @@ class JsonlStore:
 
     def with_prefix(self, prefix: str, user_id: str) -> list[str]:
         """Return this user's generated session ids that begin so."""
-        ids = (session_id for _, session_id in self._files(user_id, prefix))
+        ids = (session_id for _, session_id in self._written(user_id, prefix))
         return sorted(one for one in ids if one.startswith(prefix) and is_generated(one))
 
     def named(self, name: str, user_id: str) -> str | None:
@@ -93,8 +96,7 @@ class JsonlStore:
             return here, True
         anywhere = pointers.anywhere()
         if anywhere is None or not self.session(anywhere, user_id).exists():
-            newest = max(self._files(user_id), default=None)
-            anywhere = newest[1] if newest else None
+            anywhere = next(self._newest_first(user_id), None)
         return None if anywhere is None else (anywhere, False)
 
     @contextmanager
@@ -135,27 +137,56 @@ class JsonlStore:
                     yield log.session_id, str(line["name"])
                     break
 
-    def _files(self, user_id: str, prefix: str = "") -> Iterator[tuple[int, str]]:
-        """Yield when each session was written to, and its id; a run in flight is enough.
+    def _newest_first(self, user_id: str) -> Iterator[str]:
+        """Yield the ids of this user's sessions, the one written to last first."""
+        written = self._written(user_id)
+        first = nlargest(_FIRST, written)  # mostly nobody wants more, and to sort takes longer
+        yield from (session_id for _, session_id in first if is_session_id(session_id))
+        if len(written) > len(first):
+            rest = sorted(written, reverse=True)[len(first) :]
+            yield from (session_id for _, session_id in rest if is_session_id(session_id))
 
-        Files whose names do not begin with `prefix` are not looked at.
+    def _written(self, user_id: str, prefix: str = "") -> list[tuple[int, str]]:
+        """Return when each session was written to, and its id; a run in flight is enough.
+
+        Files whose names do not begin with `prefix` are not looked at. What is returned may have
+        a name that no session has: for the many that nobody asks for, that need not be found out.
         """
         folder = self._folder(user_id)
-        written: set[str] = set()
-        with storing("read", folder), suppress(FileNotFoundError), os.scandir(folder) as entries:
-            for entry in entries:
-                if not entry.name.endswith(_SUFFIX) or not entry.name.startswith(prefix):
-                    continue
-                session_id = entry.name.removesuffix(_SUFFIX)
-                if not is_session_id(session_id):
-                    continue
-                status = entry.stat(follow_symlinks=False)
-                if stat.S_ISREG(status.st_mode) and status.st_size:
-                    written.add(session_id)
-                    yield status.st_mtime_ns, session_id
+        with storing("read", folder):
+            written = _files(folder, prefix)
         in_flight = inflight.sessions(os.path.join(folder, inflight.FOLDER))
-        for session_id in in_flight.keys() - written:
-            yield in_flight[session_id], session_id
+        if in_flight:
+            for _, session_id in written:
+                in_flight.pop(session_id, None)
+        return [*written, *((began, session_id) for session_id, began in in_flight.items())]
+
+
+def _files(folder: str, prefix: str) -> list[tuple[int, str]]:
+    """Return when each file of a session was written to, and its name without suffix.
+
+    This is done for each of maybe 100,000 sessions, for a list of ten: nothing else is.
+    """
+    found: list[tuple[int, str]] = []
+    try:
+        fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return found
+    try:
+        with os.scandir(fd) as entries:  # from an open folder, each name is found sooner
+            named = (each for each in entries if each.name.startswith(prefix))
+            for entry in named if prefix else entries:
+                name = entry.name
+                if name[_END:] == _SUFFIX:
+                    try:
+                        status = entry.stat(follow_symlinks=False)
+                    except FileNotFoundError:
+                        continue  # removed meanwhile
+                    if status.st_size and S_ISREG(status.st_mode):
+                        found.append((status.st_mtime_ns, name[:_END]))
+    finally:
+        close(fd)
+    return found
 
 
 def _claimed(path: str, run_id: str) -> Claim | None:

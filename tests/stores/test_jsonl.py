@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -550,6 +550,37 @@ def test_files_that_are_no_sessions_are_not_listed(session: Session) -> None:
         (session.folder / name).write_text("x")
     (session.folder / "empty.jsonl").touch()
     assert [log.session_id for log in session.store.sessions("default")] == ["s"]
+
+
+def test_however_many_sessions_there_are_they_are_listed_in_the_order_of_their_files(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "users" / "default"
+    folder.mkdir(parents=True, mode=0o700)
+    written = {f"s{number}": number * 7919 % 250 // 3 for number in range(250)}
+    for name, seconds in written.items():
+        (folder / f"{name}.jsonl").write_text("x")
+        os.utime(folder / f"{name}.jsonl", (seconds, seconds))
+    listed = [log.session_id for log in JsonlStore(str(tmp_path)).sessions("default")]
+    assert listed == sorted(written, key=lambda name: (written[name], name), reverse=True)
+
+
+def test_a_session_that_is_removed_while_sessions_are_listed_hides_no_other(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others = [session.folder / f"{name}.jsonl" for name in "abc"]
+    for path in others:
+        path.write_text("x")
+    scandir = os.scandir
+
+    def scanned(folder: int) -> Any:
+        entries = list(scandir(folder))
+        others[1].unlink(missing_ok=True)
+        return nullcontext(entries)
+
+    monkeypatch.setattr(os, "scandir", scanned)
+    listed = {log.session_id for log in session.store.sessions("default")}
+    assert listed == {"a", "c", "s"}
 
 
 # Locks
