@@ -7,7 +7,7 @@ from typing import Any
 
 from clew.core.events import Event, word_of
 from clew.core.records import StepRecord
-from clew.core.step_tree import is_in
+from clew.core.step_tree import CALLED, is_in
 from clew.core.text import shorten
 
 _ENDS = {
@@ -23,8 +23,6 @@ _STEP_ENDS = {
     "StepCancelled": "was stopped",
     "StepError": "failed",
 }
-CALLED = ("agent", "team", "workflow", "command", "function")
-"""Kinds of steps that do something; the others hold steps."""
 _TOLD_ITERATIONS = 10
 _WORDS = 200
 _LAST_WORDS = 40

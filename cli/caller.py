@@ -5,19 +5,17 @@ The shell's jobs and the terminal are that one's.
 
 import errno
 import os
-import signal
 import time
-from dataclasses import dataclass
 
 _STOPPED_SECONDS = 0.05
 _PATIENCE_SECONDS = 2.0
 
 
-@dataclass
 class Caller:
     """Which process it is: None is this one."""
 
-    pid: int | None = None
+    def __init__(self) -> None:
+        self.pid: int | None = None
 
     def leader(self) -> int | None:
         """Return the first process of the session that has this terminal; None outside of one."""
@@ -43,11 +41,13 @@ class Caller:
     def stop_in_background(self, terminal: int) -> None:
         """Have the job stopped that reads from its terminal in the background, until it is in front
         again, as the system would if this were the caller itself."""
+        from signal import SIGTTIN
+
         while self.pid is not None and os.isatty(terminal):
             group, _, terminal_of_job, front = facts(self.pid)
             if not terminal_of_job or group == front:
                 return
-            os.killpg(group, signal.SIGTTIN)
+            os.killpg(group, SIGTTIN)
             end = time.monotonic() + _PATIENCE_SECONDS
             while not _is_stopped(self.pid) and time.monotonic() < end:
                 time.sleep(_STOPPED_SECONDS)

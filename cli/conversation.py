@@ -4,10 +4,7 @@ import json
 
 from clew.core.lines import RunLine
 from clew.core.records import Requirement, StepRecord
-from clew.core.step_tree import flat
-
-from .approve import what_is_open
-from .at_work import CALLED
+from clew.core.step_tree import CALLED, flat
 
 
 def for_people(run: RunLine, *, waits: bool) -> str:
@@ -33,6 +30,8 @@ def for_people(run: RunLine, *, waits: bool) -> str:
 
 def _open(requirement: Requirement) -> list[str]:
     """Return what waits for somebody, and what that is about."""
+    from .approve import what_is_open
+
     about = requirement.get("content", "").splitlines()
     return [what_is_open(requirement), *(f"| {line}".rstrip() for line in about)]
 

@@ -1,10 +1,9 @@
 """The `clew` command: which commands there are, and the one place where errors end."""
 
+import _signal as signals  # type: ignore[import-not-found]  # `signal` makes enums
 import errno
 import os
 import re
-import signal
-import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from itertools import pairwise
@@ -123,7 +122,7 @@ def main(arguments: Sequence[str]) -> int:
     except click.ClickException as error:
         return _fail(UsageError(error.format_message()), wants_json)
     except (click.Abort, KeyboardInterrupt):
-        raise Cancelled(signal.SIGINT) from None
+        raise Cancelled(signals.SIGINT) from None
     except Cancelled:
         raise
     except BaseException as error:
@@ -204,6 +203,8 @@ def _is_nowhere() -> bool:
 
 def _bug(error: BaseException, wants_json: str | None) -> int:
     """Put the traceback into a log file and say where it is."""
+    import traceback
+
     from clew.core.clock import now
     from clew.core.text import redact
 

@@ -2,9 +2,8 @@
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, BinaryIO, NamedTuple
 
 from clew.core.clock import seconds
 from clew.core.errors import ConfigError, UsageError
@@ -52,8 +51,7 @@ def _color(value: Any) -> str:
     return str(value)
 
 
-@dataclass(frozen=True)
-class Key:
+class Key(NamedTuple):
     """A setting: how its value is read, what it is otherwise, and whether a folder may set it."""
 
     read: Callable[[Any], Any]
@@ -77,8 +75,7 @@ KEYS = {
 }
 
 
-@dataclass(frozen=True)
-class Setting:
+class Setting(NamedTuple):
     """A value and where it comes from."""
 
     value: Any
@@ -142,11 +139,9 @@ def _read(key: Key, value: Any, where: str, error: type[UsageError | ConfigError
 
 
 def _load(path: str, allowed: set[str]) -> dict[str, Any]:
-    import tomllib
-
     try:
         with open(path, "rb") as file:
-            values = tomllib.load(file)
+            values = _read_toml(file)
     except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
@@ -157,6 +152,12 @@ def _load(path: str, allowed: set[str]) -> dict[str, Any]:
         if name not in allowed:
             raise _refusal(path, name, allowed)
     return values
+
+
+def _read_toml(file: BinaryIO) -> dict[str, Any]:
+    import tomllib
+
+    return tomllib.load(file)
 
 
 def _refusal(path: str, name: str, allowed: set[str]) -> ConfigError:

@@ -4,8 +4,8 @@ A second signal does not wait. Signals that the parent made ours to ignore (nohu
 background) stay so.
 """
 
+import _signal as signal  # type: ignore[import-not-found]  # `signal` makes enums
 import os
-import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType

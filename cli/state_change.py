@@ -12,7 +12,6 @@ from clew.core.store import SessionLog
 from . import nesting, output
 from .app import App
 from .options import F, json_option, session_option, user_option
-from .prompt import read_stdin
 from .signals import INTERRUPTS
 
 
@@ -230,6 +229,8 @@ def _argument(given: str | None) -> str:
     from clew.core.text import storable
 
     if given is None or given == "-":
+        from .prompt import read_stdin
+
         return read_stdin().decode("utf-8", "replace")
     return storable(given)
 

@@ -9,7 +9,6 @@ from clew.core.errors import NotFoundError
 
 from . import output
 from .app import App
-from .live import usage
 from .options import json_option, not_empty, one_session
 from .signals import INTERRUPTS
 
@@ -42,6 +41,8 @@ def tend(
             told = "named after its prompt" if named else f"no {done.what} was made"
             app.note(f"{told}: {' '.join(done.error.message.split())}")
         if done.line is not None and color is not None and "metrics" in done.line:
+            from .live import usage
+
             output.note(f"{done.what}: {usage(done.line['metrics'])}", color=color)
 
 

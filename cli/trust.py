@@ -3,7 +3,6 @@
 import os
 import stat
 from collections.abc import Iterable, Iterator
-from glob import glob
 
 from clew.core.home import base_folder, users_folder
 
@@ -36,6 +35,8 @@ def nearest_folder(*parts: str) -> str | None:
 
 def parts_of(folder: str) -> Iterator[str]:
     """Yield what counts in a folder's `.clew`: its configuration, and its definitions."""
+    from glob import glob
+
     if os.path.lexists(os.path.join(folder, CONFIG)):
         yield CONFIG
     if os.path.lexists(os.path.join(folder, AGENTS)):

@@ -23,7 +23,6 @@ from .messages import Message, ToolCall, assistant, in_call_order, open_calls, t
 from .records import MemberRecord, Requirement, ToolRecord
 from .session import Draft, StateChange
 from .step_tree import StepNotes
-from .tools import RUN_TOOLS, readable_arguments
 from .usage import Call, Totals, add_totals, estimate_tokens, no_totals, run_metrics
 
 
@@ -161,6 +160,8 @@ def unended(call: ToolCall, begun: Mapping[str, str | None], why: str) -> ToolRe
 
     `begun` are the calls that began, each with the run that it makes, if it makes one.
     """
+    from .tools import RUN_TOOLS, readable_arguments  # reading a session needs none of it
+
     child = begun.get(call["id"])
     if child is not None:
         told = f"{why} before this one had ended"

@@ -1,13 +1,16 @@
 """What may be an id, and the folder name that stands for a user."""
 
 import re
-from hashlib import sha256
+from contextlib import suppress
+from functools import cache
+from importlib import import_module
+from typing import Any
 
 from .errors import UsageError
 from .text import shorten
 
 _SESSION = re.compile(r"[a-z0-9][a-z0-9._-]{0,99}")
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_UUID = r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789._-")
 _LONGEST = 200
 _LONGEST_FOLDER = 180
@@ -20,7 +23,7 @@ def is_session_id(text: str) -> bool:
 
 def is_generated(session_id: str) -> bool:
     """Tell whether this id looks as if clew had made it: only such ids may be named by a prefix."""
-    return _UUID.fullmatch(session_id) is not None
+    return re.fullmatch(_UUID, session_id) is not None
 
 
 def is_made_here(run_id: str) -> bool:
@@ -85,4 +88,16 @@ def user_folder(user: str) -> str:
 
 def digest(text: str) -> str:
     """Return a file name that stands for any text."""
-    return sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:40]
+    whole: str = _sha256()(text.encode("utf-8", "surrogatepass")).hexdigest()
+    return whole[:40]
+
+
+@cache
+def _sha256() -> Any:
+    """Return the hash function that Python has of its own: `hashlib` loads OpenSSL for it."""
+    for module in ("_sha2", "_sha256"):  # from Python 3.12 on, and before
+        with suppress(ImportError):
+            return import_module(module).sha256
+    from hashlib import sha256
+
+    return sha256

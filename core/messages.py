@@ -15,10 +15,7 @@ TEAM_HISTORY, INTERACTIONS, TASK_RESULTS, WORKFLOW_HISTORY = (
 """What a member, or a step, is told ahead of its task stands between such tags."""
 
 
-_TOLD = re.compile(
-    rf"(?:<({TEAM_HISTORY}|{INTERACTIONS}|{TASK_RESULTS}|{WORKFLOW_HISTORY})>\n.*?</\1>\n\n)+",
-    re.DOTALL,
-)
+_TOLD = rf"(?:<({TEAM_HISTORY}|{INTERACTIONS}|{TASK_RESULTS}|{WORKFLOW_HISTORY})>\n.*?</\1>\n\n)+"
 
 
 def told_before(tag: str, text: str) -> str:
@@ -81,7 +78,7 @@ def user(text: str) -> Message:
 
 def task_alone(message: Message) -> Message:
     """Return a task without what its member was told ahead of it: that was true at that time."""
-    told = _TOLD.match(message["content"]) if message["role"] == "user" else None
+    told = re.match(_TOLD, message["content"], re.DOTALL) if message["role"] == "user" else None
     return {**message, "content": message["content"][told.end() :]} if told else message
 
 

@@ -1,7 +1,6 @@
 """Which process makes a run, so that another one can stop it by a signal."""
 
 import os
-import socket
 from contextlib import suppress
 
 from .typed import TypedDict
@@ -28,12 +27,17 @@ def known_pid() -> int:
     return _acts_for[0] if _acts_for else os.getpid()
 
 
+def host_name() -> str:
+    """Return this machine's name, as `socket.gethostname` does, without loading `socket`."""
+    return os.uname().nodename
+
+
 def this_process() -> Process:
     """Return this process."""
     place = ""
     with suppress(OSError):
         place = os.readlink("/proc/self/ns/pid")
-    return {"pid": known_pid(), "host": socket.gethostname(), "place": place}
+    return {"pid": known_pid(), "host": host_name(), "place": place}
 
 
 def is_near(process: Process) -> bool:

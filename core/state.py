@@ -17,7 +17,7 @@ from .lines import State
 from .text import storable
 
 _DEEPEST = 100
-_INDEX = re.compile(r"0|[1-9][0-9]{0,8}")
+_INDEX = r"0|[1-9][0-9]{0,8}"
 
 
 def parse_json(text: str, what: str) -> Any:
@@ -252,7 +252,7 @@ def _member(value: Any, key: str) -> Any:
 
 
 def _index(items: list[Any], key: str, path: str, room: int = 0) -> int:
-    if _INDEX.fullmatch(key) and int(key) < len(items) + room:
+    if re.fullmatch(_INDEX, key) and int(key) < len(items) + room:
         return int(key)
     raise UsageError(
         f"{path!r}: {key!r} is not a position in a list of {len(items)}",

@@ -6,6 +6,8 @@ from typing import Any, cast
 from .records import StepRecord, StepStatus
 
 FINISHED: tuple[StepStatus, ...] = ("COMPLETED", "SKIPPED")
+CALLED = ("agent", "team", "workflow", "command", "function")
+"""Kinds of steps that do something; the others hold steps."""
 
 
 def flat(steps: Iterable[StepRecord]) -> Iterator[StepRecord]:

@@ -6,16 +6,14 @@ handles: making one touches nothing. No method ever shows, finds or changes anot
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from .lines import Line, RunLine, SessionLine
 from .process import Process
 from .session import Draft, Drafter
 
 
-@dataclass(frozen=True)
-class Holder:
+class Holder(NamedTuple):
     """Who has the turn of a session; every part is null where it could not be read."""
 
     pid: int | None = None
@@ -29,8 +27,7 @@ class Holder:
         return f"{who}{run}" + (f", since {self.since}" if self.since else "")
 
 
-@dataclass(frozen=True)
-class Waiting:
+class Waiting(NamedTuple):
     """How long to wait for a busy session, and whom to tell.
 
     `seconds` is the limit; `tell` is called once, after a second of waiting, with the holder.
@@ -40,8 +37,7 @@ class Waiting:
     tell: Callable[[Holder], None] = lambda _holder: None
 
 
-@dataclass(frozen=True)
-class Problem:
+class Problem(NamedTuple):
     """Something in a session that is not a line, and was skipped."""
 
     path: str
@@ -52,8 +48,7 @@ class Problem:
         return f"{self.path}:{self.line}: skipped: {self.reason}"
 
 
-@dataclass(frozen=True)
-class Claim:
+class Claim(NamedTuple):
     """A caller's run id: the session it belongs to, and whether nobody had claimed it before.
 
     `after` is the seq of the session's last line when it was claimed first: the run, if it has a
@@ -81,8 +76,7 @@ class Flight(Protocol):
         """Let go of the record but keep it: the run could not be stored, and will be recovered."""
 
 
-@dataclass(frozen=True)
-class InFlight:
+class InFlight(NamedTuple):
     """A run without a line: under way, or found dead and not yet recovered.
 
     `line` is what would be stored for it now, with status INTERRUPTED and without a seq. `process`

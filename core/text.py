@@ -3,11 +3,10 @@
 import codecs
 import os
 import re
-import unicodedata
 from functools import lru_cache
 
-_SURROGATE = re.compile("[\ud800-\udfff]")
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+_SURROGATE = "[\ud800-\udfff]"
+_UNSAFE = "[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]"
 _SECRET_NAME = re.compile(
     r"((^|_)(KEY|TOKEN|SECRET|CREDENTIALS?|JWT)|API_?KEY|PASSWORD|PASSWD|_PWD)(_|$)", re.I
 )
@@ -22,17 +21,23 @@ def storable(text: str) -> str:
 
     Arguments come with undecodable bytes as lone surrogates, which neither jq nor HTTP takes.
     """
-    return _SURROGATE.sub("\N{REPLACEMENT CHARACTER}", text)
+    if text.isascii():
+        return text
+    return re.sub(_SURROGATE, "\N{REPLACEMENT CHARACTER}", text)
 
 
 def showable(text: str) -> str:
     """Return `text` without the characters that move, colour or reprogram a terminal."""
-    return _UNSAFE.sub("", text)
+    return text if text.isprintable() else re.sub(_UNSAFE, "", text)
 
 
 def one_spelling(name: str) -> str:
     """Return the one spelling of a name: accents can be written in two ways that look the same."""
-    return unicodedata.normalize("NFC", name)
+    if name.isascii():
+        return name
+    from unicodedata import normalize
+
+    return normalize("NFC", name)
 
 
 @lru_cache(maxsize=1000)

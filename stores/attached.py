@@ -6,7 +6,6 @@ A name comes from a line that anybody may have written: only what is a sha256 be
 import os
 import re
 from contextlib import suppress
-from hashlib import sha256
 
 from clew.core.errors import StoreError
 from clew.core.media import MOST_BYTES
@@ -19,7 +18,7 @@ _NAME = re.compile("[0-9a-f]{64}")
 
 def keep(folder: str, content: bytes) -> None:
     """Keep this content below a user's folder, durable on return."""
-    name = sha256(content).hexdigest()
+    name = _name_of(content)
     place = os.path.join(folder, FOLDER)
     make_folder(place)
     path = os.path.join(place, name)
@@ -44,7 +43,7 @@ def read(folder: str, name: str) -> bytes | None:
             raw = _whole(fd)
     finally:
         close(fd)
-    return raw if raw is not None and sha256(raw).hexdigest() == name else None
+    return raw if raw is not None and _name_of(raw) == name else None
 
 
 def harm(folder: str, name: str) -> str | None:
@@ -54,6 +53,12 @@ def harm(folder: str, name: str) -> str | None:
     with suppress(StoreError):
         return "was altered" if read(folder, name) is None else None
     return "cannot be read"
+
+
+def _name_of(content: bytes) -> str:
+    from hashlib import sha256  # it loads OpenSSL
+
+    return sha256(content).hexdigest()
 
 
 def _whole(fd: int) -> bytes | None:

@@ -7,7 +7,6 @@ Nothing here follows, blocks on, or writes to such a thing.
 import fcntl
 import json
 import os
-import secrets
 import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -165,7 +164,7 @@ def replace_file(
     path: str, data: bytes | Iterable[bytes], mode: int = 0o600, *, durable: bool = False
 ) -> None:
     """Put `data` in place of a file's content in one step; only `durable` waits for the disk."""
-    draft = f"{path}.{secrets.token_hex(8)}.new"
+    draft = draft_path(path)
     fd = above_stdio(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, mode))
     try:
         try:
@@ -183,6 +182,11 @@ def replace_file(
         raise
     if durable:
         sync_folder(os.path.dirname(path))
+
+
+def draft_path(path: str) -> str:
+    """Return a path, that nobody else has, for what is to stand at `path` once it is whole."""
+    return f"{path}.{os.urandom(8).hex()}.new"
 
 
 def parse_small(raw: bytes) -> Any:

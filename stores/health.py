@@ -2,7 +2,6 @@
 
 import os
 import re
-import secrets
 import shutil
 import stat
 import time
@@ -19,7 +18,7 @@ from clew.core.errors import ClewError, StoreError
 from . import native_lock
 from .attached import FOLDER as ATTACHMENTS
 from .attached import harm
-from .files import close, make_folder, open_private, storing, sync_folder, write_all
+from .files import close, draft_path, make_folder, open_private, storing, sync_folder, write_all
 from .inflight import FOLDER
 
 _MOUNTS = "/proc/self/mountinfo"
@@ -149,7 +148,7 @@ def type_of(path: str, mounts: str) -> str | None:
 @contextmanager
 def _draft(root: str) -> Iterator[tuple[str, int]]:
     """Make a file to try things out with."""
-    path = os.path.join(root, f".doctor.{secrets.token_hex(8)}.new")
+    path = draft_path(os.path.join(root, ".doctor"))
     with storing("write in", root):
         fd = open_private(path, os.O_RDWR | os.O_CREAT | os.O_EXCL)
     try:

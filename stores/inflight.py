@@ -8,7 +8,6 @@ character that no id has. The first line holds the intent, the others are its no
 import fcntl
 import json
 import os
-import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from typing import Any, cast
@@ -25,6 +24,7 @@ from clew.core.store import InFlight
 from . import native_lock
 from .files import (
     close,
+    draft_path,
     make_folder,
     open_private,
     open_to_read,
@@ -115,7 +115,7 @@ def begin_job(stem: str, intent: SessionLine, after: int) -> FlightFile:
 def _begin(path: str, intent: Line, after: int) -> FlightFile:
     folder = os.path.dirname(path)
     make_folder(folder)
-    draft = f"{path}.{secrets.token_hex(8)}.new"
+    draft = draft_path(path)
     with storing("write", path):
         fd = open_private(draft, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_EXCL)
         try:

@@ -7,15 +7,13 @@ opening is ours, since filelock empties the file.
 
 import json
 import os
-import random
-import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from clew.core.clock import now
 from clew.core.errors import BusyError
-from clew.core.process import known_pid
+from clew.core.process import host_name, known_pid
 from clew.core.store import Holder, Waiting
 
 from . import native_lock
@@ -29,7 +27,7 @@ _SAY_AFTER = 1.0
 
 def me(run_id: str | None) -> Holder:
     """Return this process as the holder of a lock."""
-    return Holder(known_pid(), socket.gethostname(), run_id, now())
+    return Holder(known_pid(), host_name(), run_id, now())
 
 
 @contextmanager
@@ -60,8 +58,15 @@ def _acquire(path: str, what: str, waiting: Waiting) -> int:
         if waited >= _SAY_AFTER and not told:
             told = True
             waiting.tell(read_holder(path))
-        pause = _EAGER_POLL if waited < _EAGER_SECONDS else random.uniform(*_PATIENT_POLL)
+        pause = _EAGER_POLL if waited < _EAGER_SECONDS else _patient_pause()
         time.sleep(min(pause, waiting.seconds - waited))
+
+
+def _patient_pause() -> float:
+    """Return how long to wait where others may wait, too: not all of them come back at once."""
+    from random import uniform  # it loads all of hashlib
+
+    return uniform(*_PATIENT_POLL)
 
 
 def _try(path: str) -> int | None:
@@ -91,7 +96,7 @@ def _sign(fd: int, holder: Holder) -> None:
     What stood there is written over: a file that is emptied first has to be on disk before it is
     closed, as ext4 sees it, and that takes longer than all the rest of an append.
     """
-    data = json.dumps(vars(holder)).encode()
+    data = json.dumps(holder._asdict()).encode()
     with suppress(OSError):
         write_all(fd, data)
         if os.fstat(fd).st_size > len(data):

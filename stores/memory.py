@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from hashlib import sha256
 from typing import Any, cast
 
@@ -116,7 +115,7 @@ class MemoryStore:
                 (user_id, run_id), (_Lock(), Claim(session_id, False, after))
             )
         with lock.held(f"run {run_id}", run_id, waiting):
-            yield replace(claim, fresh=fresh)
+            yield claim._replace(fresh=fresh)
 
     def _mark(self, session_id: str, user_id: str) -> None:
         with self._lock:

@@ -7,7 +7,6 @@ takes longer than to store a run.
 import importlib
 import sys
 from functools import cache
-from importlib.util import find_spec
 from types import ModuleType
 from typing import Protocol, cast
 
@@ -34,6 +33,8 @@ def _alone() -> ModuleType | None:
     What stands for the package meanwhile, and what was imported with it, is forgotten: whoever
     imports filelock later gets it whole.
     """
+    from importlib.util import find_spec
+
     spec = find_spec("filelock")
     if spec is None or spec.submodule_search_locations is None:
         return None

@@ -3,7 +3,6 @@
 import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
-from copy import deepcopy
 from functools import partial
 from itertools import takewhile
 from typing import cast
@@ -15,7 +14,7 @@ from clew.core.lines import Line, RunLine, SessionLine, decode, encode
 from clew.core.session import Draft, Drafter, Tip, seal, tip_after
 from clew.core.store import Flight, InFlight, Problem, Waiting
 
-from . import attached, inflight
+from . import inflight
 from .append import Known, append_line, last_line
 from .files import close, make_folder, open_to_read, storing
 from .locks import hold, me
@@ -128,11 +127,15 @@ class SessionFile:
 
     def attach(self, content: bytes) -> None:
         """Keep an attachment beside the sessions of its user, durably."""
+        from . import attached
+
         make_folder(self._folder, parents=_ABOVE)
         attached.keep(self._folder, content)
 
     def attached(self, sha256: str) -> bytes | None:
         """Return an attachment that its user has kept."""
+        from . import attached
+
         return attached.read(self._folder, sha256)
 
     def in_flight(self) -> list[InFlight]:
@@ -264,6 +267,8 @@ def _id(line: Line) -> str | None:
 
 def _head(line: Line) -> Line:
     """Return what the next line builds on; whoever has `line` may change it."""
+    from copy import deepcopy
+
     head = {
         **{key: line[key] for key in ("v", "seq", "session_id", "user_id")},
         "session_state": deepcopy(line["session_state"]),
