@@ -126,7 +126,7 @@ class Agent(Defined):
             agent=how.source,
             given_params=how.params,
             history=replace(how.history or self.history_policy, window=window),
-            change=replace(how.change, initial=self.initial_state()),
+            change=how.change._replace(initial=self.initial_state()),
             schema=self.output_schema,
             model_options=storable_value(self.options, "options"),
             limits=self.limits,

@@ -180,7 +180,7 @@ def plan(order: Order, log: SessionLog) -> Plan:
     """
     tip = tip_after(log.last())
     if order.inside is not None:
-        tip = replace(tip, state=order.inside.state)
+        tip = Tip(tip.seq, order.inside.state, tip.metrics)
     state = merge(tip.state, order.change.patch_for(tip) or {})
     own = _own_messages(order, state)
     history = _history(order, log, own)

@@ -7,7 +7,6 @@ acknowledged.
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import cast
 
 from .asking import Asking
@@ -184,7 +183,7 @@ def _cancelled(error: BaseException) -> Outcome:
 
 
 def _store(log: SessionLog, line: RunLine, change: StateChange) -> RunOutput:
-    draft = replace(draft_of(line), change=change)
+    draft = draft_of(line)._replace(change=change)
     try:
         stored = log.append(always(draft))
     except ClewError as error:

@@ -4,8 +4,7 @@ Everything here is pure: no files, no clock, no model.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any, TypeGuard, cast
+from typing import Any, NamedTuple, TypeGuard, cast
 
 from .errors import ConflictError
 from .lines import VERSION, Line, RepairRecord, RunLine, State
@@ -13,13 +12,15 @@ from .state import clean_patch, compose, difference, merge, same, without_nulls
 from .usage import SessionMetrics, add_totals, no_session_metrics
 
 
-@dataclass(frozen=True)
 class Tip:
     """Where a session stands: what the next line builds on."""
 
-    seq: int = 0
-    state: State = field(default_factory=dict)
-    metrics: SessionMetrics = field(default_factory=no_session_metrics)
+    def __init__(
+        self, seq: int = 0, state: State | None = None, metrics: SessionMetrics | None = None
+    ) -> None:
+        self.seq = seq
+        self.state: State = {} if state is None else state
+        self.metrics = no_session_metrics() if metrics is None else metrics
 
     @property
     def begins(self) -> bool:
@@ -34,8 +35,7 @@ def tip_after(line: Line | None) -> Tip:
     return Tip(line["seq"] or 0, line["session_state"], line["session_metrics"])
 
 
-@dataclass(frozen=True)
-class StateChange:
+class StateChange(NamedTuple):
     """A wish to change the state: a merge patch, or a whole state in place of the old one.
 
     `initial` lies below the patch where the session begins; later it counts no more.
@@ -55,8 +55,7 @@ class StateChange:
         return patch or None
 
 
-@dataclass(frozen=True)
-class Draft:
+class Draft(NamedTuple):
     """A line without what only the store knows: seq, time, and the session's state after it."""
 
     type: str

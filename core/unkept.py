@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from threading import Lock
 from typing import Any
 
@@ -78,7 +77,7 @@ class UnkeptLog:
         """
         tip = tip_after(self.last())
         for line in self._unstored:
-            tip = replace(tip, metrics=fold(tip, line).metrics)
+            tip = Tip(tip.seq, tip.state, fold(tip, line).metrics)
         return tip
 
     def turn(self, run_id: str, waiting: Waiting) -> AbstractContextManager[object]:

@@ -126,7 +126,7 @@ class Workflow(Defined):
             files=asked.files,
             agent=how.source,
             given_params=how.params,
-            change=replace(how.change, initial=self.initial_state()),
+            change=how.change._replace(initial=self.initial_state()),
             limits=self.limits,
             budget=self.budget,
             stream=how.stream,

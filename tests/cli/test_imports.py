@@ -13,13 +13,28 @@ from tests.conftest import CLEW, Clew
 
 PROGRAM = """
 import sys
+before = set(sys.modules)
 from clew.cli.main import main
 code = main(sys.argv[1:])
-sys.stderr.write("\\n" + " ".join(sys.modules))
+sys.stderr.write("\\n" + " ".join(set(sys.modules) - before))
 sys.exit(code)
 """
 HEAVY = {"litellm", "openai", "asyncio", "rich", "pydantic", "filelock", "jsonschema", "yaml"}
 MODEL = {"litellm", "openai", "pydantic", "yaml"}
+NOT_TO_READ = {
+    "dataclasses",  # each class costs as much as a module
+    "glob",
+    "hashlib",  # loads OpenSSL, as do random and secrets
+    "random",
+    "secrets",
+    "signal",
+    "socket",
+    "tomllib",
+    "traceback",
+    "typing_extensions",
+    "clew.core.approvals",
+    "clew.core.tools",
+}
 
 
 def loaded(clew: Clew, *arguments: str) -> set[str]:
@@ -51,24 +66,30 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Clew:
     return clew
 
 
+READS = [
+    ("history",),
+    ("history", "--json"),
+    ("state",),
+    ("state", "get", "a"),
+    ("state", "log"),
+    ("sessions", "list"),
+    ("sessions", "path"),
+    ("metrics", "--all"),
+]
+
+
 @pytest.mark.parametrize(
-    "arguments",
-    [
-        ("history",),
-        ("history", "--json"),
-        ("state",),
-        ("state", "get", "a"),
-        ("state", "log"),
-        ("sessions", "list"),
-        ("sessions", "show", "@trip"),
-        ("sessions", "path"),
-        ("metrics", "--all"),
-        ("config",),
-    ],
-    ids=" ".join,
+    "arguments", [*READS, ("sessions", "show", "@trip"), ("config",)], ids=" ".join
 )
 def test_reading_loads_nothing_heavy(session: Clew, arguments: tuple[str, ...]) -> None:
     assert loaded(session, *arguments) & HEAVY == set()
+
+
+@pytest.mark.parametrize("arguments", READS, ids=" ".join)
+def test_reading_loads_nothing_that_only_writing_needs(
+    session: Clew, arguments: tuple[str, ...]
+) -> None:
+    assert loaded(session, *arguments) & NOT_TO_READ == set()
 
 
 @pytest.mark.parametrize("option", ["--no-store", "--json", "--usage"])
@@ -169,6 +190,28 @@ def test_a_warm_call_loads_next_to_nothing_in_the_process_that_was_started(clew:
     )
     foreign = {name for name in done.stdout.split() if not name.startswith("clew")}
     assert foreign <= THIN
+
+
+VERSION = """
+import sys
+sys.argv[1:] = ["--version"]
+from clew.cli.entry import entry
+entry()
+"""
+
+
+def test_the_version_is_told_by_next_to_nothing(clew: Clew) -> None:
+    done = subprocess.run(
+        [sys.executable, "-S", "-X", "importtime", "-c", VERSION],
+        env=clew.env | {"PYTHONPATH": packages(clew)},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = {line.rpartition("|")[2].strip() for line in done.stderr.splitlines()}
+    assert "clew.cli.entry" in names
+    assert names & {"re", "typing", "click", "clew.cli.main", "clew.core.errors"} == set()
 
 
 def packages(clew: Clew) -> str:
