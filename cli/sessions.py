@@ -11,11 +11,8 @@ from clew.core.records import STATUSES
 
 from . import output
 from .app import App
+from .groups import Group
 from .options import COUNT_OR_ALL, SINCE, json_option, not_empty, one_session, user_option
-from .repair import command as repair
-from .summarize import command as summarize_
-from .summarize import name_by_model
-from .verify import command as verify
 
 if TYPE_CHECKING:
     from clew.core.overview import SessionOverview
@@ -24,6 +21,12 @@ if TYPE_CHECKING:
 
 @click.group(
     "sessions",
+    cls=Group,
+    elsewhere={
+        "summarize": "summarize:command",
+        "verify": "verify:command",
+        "repair": "repair:command",
+    },
     no_args_is_help=False,
 )
 def command() -> None:
@@ -200,10 +203,7 @@ def rename(
     if name is not None:
         app.store.rename(log.session_id, owner, ids.session_name(storable(name)))
         return
+    from .summarize import name_by_model
+
     name_by_model(app, log, model)
     output.result(output.shown(f"{app.store.name_of(log.session_id, owner)}\n"))
-
-
-command.add_command(summarize_)
-command.add_command(verify)
-command.add_command(repair)

@@ -11,9 +11,17 @@ from clew.core.text import shorten
 
 from . import output
 from .app import App
+from .groups import Group
 from .options import json_option, not_empty
-from .state_change import CHANGES, Place, where
+from .place import Place, where
 
+_CHANGES = {
+    "set": "state_change:set_",
+    "unset": "state_change:unset",
+    "update": "state_change:update",
+    "patch": "state_change:patch_",
+    "replace": "state_change:replace",
+}
 _at = click.option(
     "--at",
     metavar="RUN|SEQ",
@@ -22,7 +30,7 @@ _at = click.option(
 )
 
 
-class _StateGroup(click.Group):
+class _StateGroup(Group):
     """`clew state` alone prints; its options may stand before or after a subcommand."""
 
     def resolve_command(
@@ -40,6 +48,7 @@ class _StateGroup(click.Group):
 @click.group(
     "state",
     cls=_StateGroup,
+    elsewhere=_CHANGES,
     invoke_without_command=True,
 )
 @where
@@ -183,7 +192,3 @@ def _print_change(line: Line, as_json: bool) -> None:
         who = f" · run {by}" if by else ""
         when = line["created_at"].replace("T", " ")[:16]
         output.result(output.shown(f"{line['seq']} · {when}{who}\n  {patch}\n"))
-
-
-for _change in CHANGES:
-    command.add_command(_change)

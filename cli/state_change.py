@@ -11,25 +11,9 @@ from clew.core.store import SessionLog
 
 from . import nesting, output
 from .app import App
-from .options import F, json_option, session_option, user_option
+from .options import F, json_option
+from .place import Place, where
 from .signals import INTERRUPTS
-
-
-class Place:
-    """Which session a state command means: its own options go before the group's."""
-
-    def __init__(self, app: App, session: str | None, user: str | None) -> None:
-        self.app = app
-        self.session = session
-        self.user = user
-
-
-def where(function: F) -> F:
-    """Add the options that say which session is meant."""
-    function = click.option(
-        "-q", "--quiet", is_flag=True, help="Do not say which session was chosen."
-    )(function)
-    return session_option()(user_option()(function))
 
 
 def _writing(function: F) -> F:
@@ -233,6 +217,3 @@ def _argument(given: str | None) -> str:
 
         return read_stdin().decode("utf-8", "replace")
     return storable(given)
-
-
-CHANGES = (set_, unset, update, patch_, replace)

@@ -32,6 +32,8 @@ NOT_TO_READ = {
     "tomllib",
     "traceback",
     "typing_extensions",
+    "clew.cli.state_change",
+    "clew.cli.summarize",
     "clew.core.approvals",
     "clew.core.tools",
 }
