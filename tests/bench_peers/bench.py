@@ -17,7 +17,7 @@ from .tables import Figure, Figures, show, table
 from .warm import WarmProcess
 from .world import World
 
-_LONG, _SHORT, _MANY = 10_000, 10, 10_000
+_LONG, _SHORT, _FEW, _MANY = 10_000, 10, 1_000, 10_000
 _PYTHON, _LITELLM = "python -c pass", "bare litellm"
 PEERS = ("codex", "claude", "llm", "sgpt", "gptme", "agno", "openai-agents")
 
@@ -90,15 +90,19 @@ class Bench:
     def _reading(self) -> None:
         session = self._sessions.make(COLD, self._long)
         home = Path(self._world.env()["CLEW_HOME"])
-        many_sessions(home, "many", self._sessions.run_of_clew(), _MANY)
+        run = self._sessions.run_of_clew()
+        for user, count in (("few", _FEW), ("many", _MANY)):
+            many_sessions(home, user, run, count)
         history, state, lists = "clew history -n 10", "clew state get", "clew sessions list -n 10"
+        longer = f"{lists}, of {_MANY:,}"
         cases: dict[str, Make] = {
             _PYTHON: self._make("-c", "pass", name="python"),
             "clew --version": self._make("--version"),
             "clew --help": self._make("--help"),
             history: self._make("history", "-n", "10", "-s", session),
             state: self._make("state", "get", "x", "--default", "", "-s", session),
-            lists: self._make("sessions", "list", "-n", "10", "-u", "many"),
+            lists: self._make("sessions", "list", "-n", "10", "-u", "few"),
+            longer: self._make("sessions", "list", "-n", "10", "-u", "many"),
         }
         if self._peers.here("llm"):
             theirs = self._sessions.make("llm", self._long)
@@ -107,13 +111,13 @@ class Bench:
             )
             cases["llm logs -n 10"] = self._make("logs", "list", "-n", "10", name="llm")
         rounds = Rounds(cases, self._rounds(15))
-        show(f"Reading, of {self._long:,} runs and {_MANY:,} sessions", rounds, _PYTHON)
+        show(f"Reading, of {self._long:,} runs and {_FEW:,} sessions", rounds, _PYTHON)
         add = self._figures.ratio
         limits = {"clew --version": 4, "clew --help": 6, history: 7, state: 7, lists: 7}
         for name, most in limits.items():
             add(f"`{name}`, beside {_PYTHON}", rounds, name, _PYTHON, most)
         add(f"`{history}`, beside llm", rounds, history, "llm logs -n 10, one session", 0.15)
-        add(f"`{lists}`, beside llm", rounds, lists, "llm logs -n 10", 0.15)
+        add(f"`{longer}`, beside llm", rounds, longer, "llm logs -n 10", 0.15)
 
     def _one_session(self) -> None:
         """Go on with a short and a long session, of which ten runs are sent."""
