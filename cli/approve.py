@@ -139,7 +139,7 @@ def _line(question: str) -> str | None:
     output.ask(question)
     said = ""
     try:
-        CALLER.stop_in_background(sys.stdin.fileno())
+        CALLER.wait_to_read(sys.stdin.fileno())
         said = sys.stdin.readline()
     finally:
         output.end_question(answered=said.endswith("\n"))

@@ -7,7 +7,9 @@ import errno
 import os
 import time
 
+_STOPPED = b"T"
 _STOPPED_SECONDS = 0.05
+_LOOK_SECONDS = 0.2
 _PATIENCE_SECONDS = 2.0
 
 
@@ -38,35 +40,62 @@ class Caller:
         except OSError:
             return False
 
-    def stop_in_background(self, terminal: int) -> None:
-        """Have the job stopped that reads from its terminal in the background, until it is in front
-        again, as the system would if this were the caller itself."""
+    def waits_to_read(self, terminal: int) -> bool:
+        """Tell whether reading this takes `wait_to_read`, since the system sees to nothing."""
+        return self.pid is not None and os.isatty(terminal)
+
+    def wait_to_read(self, terminal: int) -> None:
+        """Wait until there is something to be read from the caller's terminal, and it is in front.
+
+        In the background its job is stopped, as the system would do it if this were the caller
+        itself. What is typed meanwhile is the shell's.
+        """
+        from select import select
+
+        while self.waits_to_read(terminal):
+            self._stop_in_background()
+            if not select([terminal], [], [], _LOOK_SECONDS)[0]:
+                continue
+            if self._may_read():
+                return
+
+    def _stop_in_background(self) -> None:
+        """Return when the caller is in front, and goes on."""
         from signal import SIGTTIN
 
-        while self.pid is not None and os.isatty(terminal):
-            group, _, terminal_of_job, front = facts(self.pid)
-            if not terminal_of_job or group == front:
+        assert self.pid is not None
+        end = time.monotonic() + _PATIENCE_SECONDS
+        while True:
+            state, (group, _, terminal, front) = _look(self.pid)
+            if state == _STOPPED:
+                end = time.monotonic() + _PATIENCE_SECONDS
+            elif not terminal or group == front:
                 return
-            os.killpg(group, SIGTTIN)
-            end = time.monotonic() + _PATIENCE_SECONDS
-            while not _is_stopped(self.pid) and time.monotonic() < end:
-                time.sleep(_STOPPED_SECONDS)
-            if not _is_stopped(self.pid):
+            elif time.monotonic() > end:
                 raise OSError(errno.EIO, os.strerror(errno.EIO))  # it does not want to be
-            while _is_stopped(self.pid):
-                time.sleep(_STOPPED_SECONDS)
+            else:
+                os.killpg(group, SIGTTIN)
+            time.sleep(_STOPPED_SECONDS)
 
-
-def _is_stopped(pid: int) -> bool:
-    with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-        return file.readall().rpartition(b")")[2].split()[0] == b"T"
+    def _may_read(self) -> bool:
+        """Tell whether it is in front, and goes on: before that the shell has not made the terminal
+        ready for it."""
+        assert self.pid is not None
+        state, (group, _, terminal, front) = _look(self.pid)
+        return state != _STOPPED and (not terminal or group == front)
 
 
 def facts(pid: int) -> tuple[int, int, int, int]:
     """Return a process's group, session, terminal (0: none) and which group that has in front."""
+    return _look(pid)[1]
+
+
+def _look(pid: int) -> tuple[bytes, tuple[int, int, int, int]]:
+    """Return a process's state, too; all of it is of one moment."""
     with open(f"/proc/{pid}/stat", "rb", buffering=0) as file:
-        group, session, terminal, front = map(int, file.readall().rpartition(b")")[2].split()[2:6])
-    return group, session, terminal, front
+        state, _, *numbers = file.readall().rpartition(b")")[2].split()[:6]
+    group, session, terminal, front = map(int, numbers)
+    return state, (group, session, terminal, front)
 
 
 CALLER = Caller()

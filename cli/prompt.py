@@ -4,7 +4,7 @@ import os
 import select
 import stat
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from clew.core.errors import UsageError
@@ -12,6 +12,7 @@ from clew.core.errors import UsageError
 from .caller import CALLER
 
 _GRACE_SECONDS = 5.0
+_PIECE = 1 << 16
 
 
 def read_prompt(
@@ -41,8 +42,7 @@ def read_prompt(
 def read_stdin() -> bytes:
     """Return standard input to its end."""
     try:
-        CALLER.stop_in_background(0)
-        return _stdin().read()
+        return b"".join(_pieces())
     except OSError as error:
         raise UsageError(f"cannot read standard input: {error.strerror}") from None
 
@@ -69,8 +69,16 @@ def _from_beside(has_words: bool, note: Callable[[str], None]) -> bytes:
     return b""
 
 
-def _stdin() -> BinaryIO:
-    return sys.stdin.buffer
+def _pieces() -> Iterator[bytes]:
+    """Yield what standard input holds, to its end; from a terminal, as it comes."""
+    stdin: BinaryIO = sys.stdin.buffer
+    while CALLER.waits_to_read(0):
+        CALLER.wait_to_read(0)
+        piece = os.read(0, _PIECE)
+        if not piece:
+            return
+        yield piece
+    yield stdin.read()
 
 
 def _joined(text: str, raw: bytes) -> str:

@@ -117,6 +117,18 @@ class Shell:
         before, _, self.seen = self.seen.partition(text)
         return before
 
+    def has_a_job_in_front(self) -> bool:
+        """Tell whether it has, and the job has been told to go on."""
+        _, _, group, *_, front = stat(self.process.pid)[:6]
+        return front != group and stat(int(front))[0] != "T"
+
+    def tells_of(self, *texts: str) -> None:
+        """Press Enter until the shell has said all of this, in whatever order."""
+        eventually(
+            lambda: os.write(self._ours, b"\n") and all(text in self._look() for text in texts), 60
+        )
+        self.seen = ""
+
     def _look(self) -> str:
         while select.select([self._ours], [], [], 0.02)[0]:
             try:
@@ -129,6 +141,11 @@ class Shell:
         self.process.kill()
         self.process.wait()
         os.close(self._ours)
+
+
+def stat(pid: int) -> list[str]:
+    """A process's state, parent, group, session, terminal, which group that has in front, …"""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
 
 
 @pytest.fixture
@@ -151,12 +168,70 @@ def test_ctrl_z_stops_a_run_and_fg_goes_on_with_it(
         runs = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0]
         shell.types("\x1a")
         shell.sees("Stopped")
-        assert Path(f"/proc/{runs}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+        assert stat(int(runs))[0] == "T"
         shell.types("fg\n")
         shell.sees("clew run")
         gate.set()
         shell.sees("two three four")
     assert warm.stored("s")[0]["status"] == "COMPLETED"
+
+
+@pytest.mark.parametrize("calls", [0, 1], ids=["cold", "warm"])
+def test_a_question_in_the_background_stops_the_job_until_it_is_in_front(
+    warm: Clew, warmth: Warmth, provider: Provider, shell: Shell, calls: int
+) -> None:
+    gate = Event()
+    asks_in_the_end(warm, provider, gate)
+    with warmth.serves(calls):
+        shell.types(f"CLEW_WARM={calls} {with_a_tool(warm)}\n")
+        provider.wait_for_requests(1)
+        shell.types("\x1a")
+        shell.sees("Stopped")
+        shell.types("bg\n")
+        gate.set()
+        shell.sees("run it? [y/N, or why not] ")
+        shell.tells_of("Stopped")
+        shell.types("fg\n")
+        eventually(shell.has_a_job_in_front)
+        shell.types("y\n")
+        shell.sees("done")
+    assert sent(warm) == [{"to": "a"}]
+
+
+@pytest.mark.parametrize("calls", [0, 1], ids=["cold", "warm"])
+def test_what_is_typed_while_a_question_is_in_the_background_is_the_shell_s(
+    warm: Clew, warmth: Warmth, provider: Provider, shell: Shell, calls: int
+) -> None:
+    gate = Event()
+    gate.set()
+    asks_in_the_end(warm, provider, gate)
+    with warmth.serves(calls):
+        shell.types(f"CLEW_WARM={calls} {with_a_tool(warm)}\n")
+        shell.sees("run it? [y/N, or why not] ")
+        for _ in range(2):
+            shell.types("\x1a")
+            shell.sees("Stopped")
+            shell.types("bg\n")
+            shell.types("echo $((20 + 3))\n")
+            shell.tells_of("23", "Stopped")
+            shell.types("fg\n")
+            eventually(shell.has_a_job_in_front)
+        shell.types("y\n")
+        shell.sees("done")
+    assert sent(warm) == [{"to": "a"}]
+
+
+def asks_in_the_end(warm: Clew, provider: Provider, gate: Event) -> None:
+    """Have the model call a tool, when its gate is open, and then be done."""
+    function = {"name": "send", "arguments": '{"to": "a"}'}
+    provider.answer("well", tool_calls=[{"id": "c1", "function": function}], gate=gate)
+    provider.answer("done")
+
+
+def with_a_tool(warm: Clew) -> str:
+    """A command whose tool is asked about."""
+    spec = tool(warm, requires_confirmation=True).replace("'", "'\\''")
+    return f"clew run -q -s s -m openai/test-model -t '{spec}' go"
 
 
 def test_ctrl_c_ends_a_shell_s_loop(
