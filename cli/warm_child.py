@@ -90,9 +90,9 @@ def attend(socket: "_socket.socket", made: Made, status: dict[str, Any]) -> End:
     try:
         socket.settimeout(_PATIENCE_SECONDS)
         pid, uid = peer(socket)
-        request, fds = hear_request(socket, _FDS)
         if uid != os.geteuid():
-            return End.ODD
+            return End.ODD  # and what it says is not looked at
+        request, fds = hear_request(socket, _FDS)
         if request[0] == STATUS:
             socket.sendall(marshal.dumps(status))
             return End.ANSWERED

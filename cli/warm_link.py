@@ -22,6 +22,9 @@ DIED = b"d"
 _WORD = 1 + 8
 _KILLED = 9
 _CREDENTIALS = 12
+_LONGEST = 1 << 26
+"""Bytes that a request may have: the kernel lets no process have that many of arguments and
+environment."""
 
 CALL = "call"
 STATUS = "status"
@@ -116,6 +119,8 @@ def hear_request(socket: "_socket.socket", most_fds: int) -> "tuple[Any, list[in
         for at in range(0, len(data) - 3, 4)
     ]
     length = int.from_bytes(head, sys.byteorder)
+    if length > _LONGEST:
+        raise ValueError("it is too long")
     raw = bytearray()
     while len(raw) < length and (more := socket.recv(min(length - len(raw), 1 << 20))):
         raw += more

@@ -1,6 +1,7 @@
 """When there is a warm process, whose calls it makes, and when it goes."""
 
 import json
+import marshal
 import os
 import shutil
 import signal
@@ -446,18 +447,60 @@ def test_somebody_else_s_listener_gets_nothing(warmth: Warmth, world: Clew) -> N
     assert foreign.communicate(timeout=60)[0] == b"got 0\n"
 
 
-@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to be somebody else")
-def test_somebody_else_s_call_is_not_made(running: Warmth, warm: Clew) -> None:
-    where = running.status["socket"]
-    program = f"""
-import os, socket
+CALLER = """
+import os, socket, sys
+where, uid, said = sys.argv[1:]
+os.setresuid(int(uid), int(uid), int(uid))
 caller = socket.socket(socket.AF_UNIX)
-reach = os.open({str(Path(where).parent)!r}, os.O_PATH)
-os.setresuid(65534, 65534, 65534)
-caller.connect(f"/proc/self/fd/{{reach}}/" + {Path(where).name!r})
+try:
+    caller.connect(where)
+    caller.sendall(bytes.fromhex(said))
+    print("heard", caller.recv(100))
+except OSError as error:
+    print(type(error).__name__)
 """
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=False)
-    assert b"PermissionError" in done.stderr
+NOT_READ = ("ConnectionResetError", "BrokenPipeError")
+STRANGER = 65534
+
+
+def call_of(uid: int, running: Warmth, said: bytes) -> str:
+    """Say something to the warm process as this user; tell what came of it."""
+    program = [sys.executable, "-c", CALLER, running.socket, str(uid), said.hex()]
+    return subprocess.run(program, capture_output=True, check=True, text=True).stdout.strip()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to be somebody else")
+def test_somebody_else_cannot_call(running: Warmth, warm: Clew) -> None:
+    running.folder.chmod(0o711)  # as the folders above a user's own are
+    assert call_of(STRANGER, running, request(("status",))) == "PermissionError"
+
+
+def request(said: tuple[str]) -> bytes:
+    raw = marshal.dumps(said)
+    return len(raw).to_bytes(8, sys.byteorder) + raw
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="needs root, to be somebody else")
+def test_what_somebody_else_says_is_not_even_read(running: Warmth, warm: Clew) -> None:
+    open_to_all = {running.folder: 0o711, Path(running.socket).parent: 0o711}
+    open_to_all[Path(running.socket)] = 0o777
+    before = {path: path.stat().st_mode for path in open_to_all}
+    assert "seconds" in call_of(os.getuid(), running, request(("status",)))
+    try:
+        for path, mode in open_to_all.items():
+            path.chmod(mode)
+        said = call_of(STRANGER, running, request(("status",)))
+    finally:
+        for path, mode in before.items():
+            path.chmod(mode)
+    assert said in NOT_READ
+
+
+def test_a_request_without_measure_is_not_read(running: Warmth, warm: Clew) -> None:
+    too_long = (1 << 40).to_bytes(8, sys.byteorder) + bytes(1000)
+    assert call_of(os.getuid(), running, too_long) in NOT_READ
+    with running.serves(1):
+        warm("run", "-m", replayed(warm), "x" * 100_000, code=None, env={"BIG": "x" * 100_000})
 
 
 def test_two_calls_share_no_chance(running: Warmth, warm: Clew) -> None:
