@@ -11,9 +11,9 @@ from .warm_place import CODE
 from .warm_watch import watched
 
 _WITHOUT = ("clew.cli.warm_server", "clew.core.jq_worker")
-_OWN_BUSINESS = frozenset(
-    (b"LITELLM_LOCAL_MODEL_COST_MAP", b"LITELLM_MODE")  # set by clew itself, whatever they were
-)
+_SET_BY_CLEW = (b"LITELLM_LOCAL_MODEL_COST_MAP", b"LITELLM_MODE")
+_FOR_TERMINALS = b"NO_COLOR"  # looked up to see what a terminal gets, and there is none here
+_OWN_BUSINESS = frozenset((*_SET_BY_CLEW, _FOR_TERMINALS))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import CLEW, Clew, Result
+from tests.paused import call, plays
 from tests.provider import Provider
 from tests.warmth import Warmth, equal
 
@@ -246,6 +247,29 @@ def test_a_python_function_is_found_in_the_caller_s_folder(
         return clew("run", "-s", "s", *M, "--tool", "seer:look", "hi", env={"SEEN": "me"})
 
     equal(warmth, tmp_path, play, env=reached(said))
+
+
+ASKS = """
+import os
+
+def where() -> str:
+    "Tell where this is."
+    names = ("TERM", "COLUMNS", "NO_COLOR", "TMUX", "SSH_TTY", "PWD", "SHLVL", "XDG_DATA_DIRS")
+    return str([*map(os.environ.get, names)])
+"""
+
+
+def test_terminals_are_the_caller_s(warmth: Warmth, tmp_path: Path) -> None:
+    def script(clew: Clew) -> Result:
+        (clew.cwd / "asks.py").write_text(ASKS)
+        model = plays(clew, [call("c1", "where")])
+        return clew("run", "--json", "-s", "s", "-m", model, "-t", "asks:where", "go")
+
+    env = {"TERM": "vt100", "COLUMNS": "33", "NO_COLOR": "1", "XDG_DATA_DIRS": "/x"}
+    env |= {"TMUX": "/tmp/t,1,0", "SSH_TTY": "/dev/pts/9", "PWD": "/", "SHLVL": "9"}
+    env |= {"LITELLM_LOCAL_MODEL_COST_MAP": "True"}
+    told = equal(warmth, tmp_path, script, env=env).json["tools"][0]["result"]
+    assert all(repr(env[name]) in told for name in ("TERM", "COLUMNS", "NO_COLOR", "SHLVL"))
 
 
 def test_commands_are_found_where_the_caller_would_find_them(

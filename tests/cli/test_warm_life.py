@@ -224,7 +224,7 @@ def test_it_stays_while_a_call_is_under_way(
     pid = warmth.start("--idle", "1")["pid"]
     process = world.start("run", "-q", *M, "hi")
     provider.wait_for_requests(1)
-    world("run", "-q", "-m", replayed(world), "hi", env={"TMPDIR": "/"})  # refused
+    world("run", "-q", "-m", replayed(world), "hi", env={"HOME": "/"})  # refused
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(2)
     assert warmth.status["pid"] == pid
