@@ -2,6 +2,7 @@
 like a model that this process would load itself."""
 
 import os
+import re
 import resource
 import sys
 from contextlib import suppress
@@ -13,6 +14,8 @@ from .version import VERSION
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 _CODE = ("llama.py", "model_server.py")
+_SPLIT = re.compile(r"(.*)-(\d{5})-of-(\d{5})\.gguf", re.DOTALL)
+"""What llama.cpp calls the parts of a model; it is given the first."""
 _NAMES = ("PATH", "HOME", "LANG", "TMPDIR", "PYTHONPATH", "PYTHONHOME")
 _BEGINNINGS = (
     *("LD_", "DYLD_", "GGML_", "LLAMA_", "OMP_", "GOMP_", "KMP_"),
@@ -28,7 +31,7 @@ def identity(path: str) -> dict[str, Any]:
         environment.pop(name, None)
     return {
         "path": real,
-        "file": state_of(real),
+        "files": states_of(real),
         "parameters": PARAMETERS | SAMPLING,
         "clew": [VERSION, *(state_of(os.path.join(_HERE, name)) for name in _CODE)],
         "python": [sys.executable, sys.version],
@@ -42,6 +45,16 @@ def state_of(path: str) -> list[int]:
     """Return which file it is, and which contents. Raises OSError."""
     found = os.stat(path)
     return [found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns]
+
+
+def states_of(weights: str) -> list[list[int]]:
+    """Return that of each file of a model, which may have been split. Raises OSError."""
+    found = _SPLIT.fullmatch(weights)
+    if not found:
+        return [state_of(weights)]
+    before, _, count = found.groups()
+    numbers = range(1, int(count) + 1)
+    return [state_of(f"{before}-{number:05}-of-{count}.gguf") for number in numbers]
 
 
 def environment_for_llama() -> dict[str, str]:

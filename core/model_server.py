@@ -17,7 +17,7 @@ from typing import Any
 
 from . import kept_wire as wire
 from .errors import ProviderDown
-from .kept_identity import state_of
+from .kept_identity import states_of
 from .llama import Llama, load
 
 _ERROR_SECONDS = 5.0
@@ -54,7 +54,7 @@ class ModelServer:
         except ProviderDown as error:
             self._error = error.message.partition(f"cannot load {path}: ")[2]
             self._idle_seconds = min(self._idle_seconds, _ERROR_SECONDS)
-        if state_of(path) != self._wanted["file"]:
+        if states_of(path) != self._wanted["files"]:
             sys.exit(1)
         self._used = time.monotonic()
 

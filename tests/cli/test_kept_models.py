@@ -18,6 +18,7 @@ import pytest
 
 from clew.cli.warm_place import socket_name
 from clew.core import kept_models, kept_wire
+from clew.core.kept_identity import identity
 from clew.core.resident import RESIDENTS
 from tests.cli.test_imports import loaded
 from tests.conftest import Clew, eventually
@@ -276,6 +277,21 @@ def test_other_weights_in_the_file_s_place_are_loaded_and_the_old_ones_let_go(wa
     answer(warm, "-m", "gguf:m.gguf", "hi")
     eventually(lambda: len(servers(warm)) == 1)
     assert servers(warm) != [first]
+
+
+def test_a_model_in_parts_is_another_one_when_any_of_them_is(tmp_path: Path) -> None:
+    parts = [tmp_path / f"m-0000{number}-of-00003.gguf" for number in (1, 2, 3)]
+    for part in parts:
+        part.write_bytes(b"GGUF")
+    known = [identity(str(parts[0]))]
+    for part in parts:
+        part.write_bytes(b"GGUF, another")
+        known.append(identity(str(parts[0])))
+        assert known[-1] not in known[:-1]
+    assert identity(str(parts[0])) == known[-1]
+    parts[2].unlink()
+    with pytest.raises(FileNotFoundError):
+        identity(str(parts[0]))
 
 
 def test_a_model_that_is_answering_is_not_replaced_by_another(
