@@ -33,6 +33,7 @@ class World:
             "HOME": str(folder),
             "CLEW_HOME": str(self._home),
             "CLEW_MODEL": f"replay:{recording}",
+            "CLEW_WARM": "0",
         }
         first = json.loads(self.run([CLEW, "run", "-q", "--json", "-s", "one", "hi"]))
         long_session(self._home, "default", "short", first, 10)

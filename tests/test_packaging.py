@@ -45,6 +45,7 @@ class Built:
 def run(*command: str | Path, cwd: Path) -> str:
     """Return what the command printed; fail with it when the command fails."""
     env = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    env["CLEW_WARM"] = "0"  # nothing is left behind
     done = subprocess.run(
         command,
         cwd=cwd,
@@ -110,9 +111,12 @@ def wanted(*lists: list[str]) -> list[Requirement]:
 def test_the_wheel_holds_the_three_folders_under_clew_and_nothing_else(built: Built) -> None:
     with zipfile.ZipFile(built.wheel) as archive:
         names = set(archive.namelist())
-    info = f"clew-{PROJECT['version']}.dist-info/"
+    whole = f"clew-{PROJECT['version']}"
+    info, script = f"{whole}.dist-info/", f"{whole}.data/scripts/clew"
+    modules = built.sources - {"cli/clew"}
     assert {name for name in names if not name.startswith(info)} == {
-        f"clew/{source}" for source in built.sources
+        script,
+        *(f"clew/{source}" for source in modules),
     }
     assert {f"clew/{folder}/py.typed" for folder in FOLDERS} <= names
     assert f"{info}licenses/LICENSE" in names

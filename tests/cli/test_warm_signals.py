@@ -13,7 +13,7 @@ import pytest
 from tests.conftest import Clew, eventually
 from tests.provider import Provider
 from tests.stuck import stuck
-from tests.warmth import Warmth
+from tests.warmth import Warmth, maker
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="warm processes need Linux"),
@@ -38,13 +38,11 @@ def warm(warmth: Warmth, clew: Clew, provider: Provider) -> Clew:
     return warmth.join(clew)
 
 
-def child(warmth: Warmth) -> int:
-    """The process that makes the one call that is under way."""
-    pid = warmth.status["pid"]
-    (found,) = eventually(
-        lambda: Path(f"/proc/{pid}/task/{pid}/children").read_text().split() or None
-    )
-    return int(found)
+def child(process: "subprocess.Popen[bytes]") -> int:
+    """The process that makes this call, which has begun."""
+    found = maker(process)
+    assert found != process.pid
+    return found
 
 
 def is_there(pid: int) -> bool:
@@ -83,7 +81,7 @@ def test_a_caller_that_is_killed_takes_the_run_with_it(
     warm: Clew, warmth: Warmth, provider: Provider
 ) -> None:
     process = begun(warm, provider, Event())
-    runs = child(warmth)
+    runs = child(process)
     process.kill()
     process.communicate(timeout=60)
     eventually(lambda: not is_there(runs))
@@ -99,7 +97,7 @@ def test_a_caller_dies_as_the_process_that_makes_its_run(
     warm: Clew, warmth: Warmth, provider: Provider, signum: signal.Signals
 ) -> None:
     process = begun(warm, provider, Event())
-    os.kill(child(warmth), signum)
+    os.kill(child(process), signum)
     process.communicate(timeout=60)
     assert process.returncode == -signum
 
@@ -119,7 +117,7 @@ def test_a_run_goes_on_when_the_warm_process_is_killed(
 
 def test_a_caller_dies_when_both_are_killed(warm: Clew, warmth: Warmth, provider: Provider) -> None:
     process = begun(warm, provider, Event())
-    runs = child(warmth)
+    runs = child(process)
     os.kill(warmth.status["pid"], signal.SIGKILL)
     os.kill(runs, signal.SIGKILL)
     process.communicate(timeout=60)
@@ -152,7 +150,7 @@ def test_a_signal_that_the_caller_ignores_is_ignored(
         process = begun(warm, provider, gate)
     finally:
         signal.signal(signum, before)
-    os.kill(child(warmth), signum)
+    os.kill(child(process), signum)
     process.send_signal(signum)
     gate.set()
     process.communicate(timeout=60)
@@ -164,7 +162,7 @@ def test_a_caller_that_is_told_to_stop_by_its_terminal_stops_the_run_and_goes_on
 ) -> None:
     gate = Event()
     process = begun(warm, provider, gate)
-    runs = child(warmth)
+    runs = child(process)
     process.send_signal(signal.SIGTSTP)
     eventually(lambda: state(process.pid) == state(runs) == "T")
     process.send_signal(signal.SIGCONT)
