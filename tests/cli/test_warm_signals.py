@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
+from typing import Any
 
 import pytest
 
@@ -52,10 +53,11 @@ def is_there(pid: int) -> bool:
         return False
 
 
-def begun(clew: Clew, provider: Provider, gate: Event) -> "subprocess.Popen[bytes]":
+def begun(clew: Clew, provider: Provider, gate: Event, **options: Any) -> "subprocess.Popen[bytes]":
     """Start a run that has got half of its answer."""
     provider.answer("one two three four", gate=gate)
-    process = clew.start("run", "-s", "s", "-m", "openai/test-model", "-o", "stream-json", "go")
+    wants = ("run", "-s", "s", "-m", "openai/test-model", "-o", "stream-json", "go")
+    process = clew.start(*wants, **options)
     assert process.stdout is not None
     while b'"RunContent"' not in (line := process.stdout.readline()):
         assert line, "it ended early"
@@ -161,7 +163,8 @@ def test_a_caller_that_is_told_to_stop_by_its_terminal_stops_the_run_and_goes_on
     warm: Clew, warmth: Warmth, provider: Provider
 ) -> None:
     gate = Event()
-    process = begun(warm, provider, gate)
+    # The system stops none for a terminal whose group has no shell, as that of these tests may be.
+    process = begun(warm, provider, gate, process_group=0)
     runs = child(process)
     process.send_signal(signal.SIGTSTP)
     eventually(lambda: state(process.pid) == state(runs) == "T")
