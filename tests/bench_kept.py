@@ -37,8 +37,10 @@ def main() -> None:
         models = Path(folder, "clew", "models")
         models.mkdir(parents=True)
         (models / "smollm2.gguf").symlink_to(Path(MODELS, "smollm2.gguf").resolve())
+        runtime = Path(folder, "run")  # `clew` in it is nobody else's: not where the data are
+        runtime.mkdir(mode=0o700)
         env = {"PATH": os.environ["PATH"], "HOME": folder}
-        env |= {"XDG_DATA_HOME": folder, "XDG_RUNTIME_DIR": folder, "CLEW_WARM": "1"}
+        env |= {"XDG_DATA_HOME": folder, "XDG_RUNTIME_DIR": str(runtime), "CLEW_WARM": "1"}
         times: dict[str, list[float]] = {ALONE: [], FIRST: [], SECOND: []}
         for number in range(ROUNDS + 1):
             for name, took in (
