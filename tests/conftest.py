@@ -183,6 +183,15 @@ def shared_warmth(pytestconfig: pytest.Config) -> Iterator[None]:
     assert told["pid"] == pid, told  # else calls were made cold, and nobody would know
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Run the tests of the embedded model one after the other: two at once take minutes."""
+    for item in items:
+        fixtures = getattr(item, "fixturenames", ())
+        if "embedded" in fixtures and item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group("embedded"))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """With $CLEW_TEST_WARM, leave out what holds only where a call is made by its own process."""
     cold = item.get_closest_marker("cold")

@@ -152,7 +152,6 @@ def test_a_console_block_prints_what_the_page_shows(reader: Clew, block: Block) 
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("checkout")
-@pytest.mark.xdist_group("embedded")  # two at once take many times as long as one
 @pytest.mark.parametrize("block", names(blocks("console", embedded=True)))
 def test_a_console_block_on_the_embedded_model_differs_in_the_answers_at_most(
     embedded: Clew, block: Block
@@ -182,7 +181,6 @@ def test_a_python_block_prints_what_its_comments_say(reader: Clew, block: Block)
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("embedded")  # two at once take many times as long as one
 @pytest.mark.parametrize("block", names(blocks("python", embedded=True)))
 def test_a_python_block_on_the_embedded_model_runs(embedded: Clew, block: Block) -> None:
     assert run_python(embedded, block)

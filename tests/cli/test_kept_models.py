@@ -25,7 +25,6 @@ from tests.conftest import Clew, eventually
 
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.xdist_group("embedded"),
     pytest.mark.cold(reason="they begin and end processes that stay behind, each its own"),
 ]
 SHORT = ("--option", "temperature=0", "--max-tokens", "12")
