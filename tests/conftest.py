@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 CLEW = Path(sys.executable).with_name("clew")
 MODELS = os.environ.get("CLEW_TEST_MODELS", "")
+LONGEST_IN_A_NAME = 100
 RUNTIME = tempfile.mkdtemp(prefix="clew-")  # pytest's own folders are too deep for a socket's path
 atexit.register(shutil.rmtree, RUNTIME, ignore_errors=True)
 for signum, usual in (
@@ -181,6 +182,11 @@ def shared_warmth(pytestconfig: pytest.Config) -> Iterator[None]:
     with open(os.environ["CLEW_TEST_WARM"], "a", encoding="utf-8") as file:
         file.write(f"{figures}\n")
     assert told["pid"] == pid, told  # else calls were made cold, and nobody would know
+
+
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Name a test by a value only where that is short: a line of a session has its time in it."""
+    return argname if isinstance(val, str | bytes) and len(val) > LONGEST_IN_A_NAME else None
 
 
 @pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the marks
