@@ -90,13 +90,14 @@ def practise() -> set[tuple[bytes, bytes | None]]:
     """Make runs in this process; return the variables, as they were, whose values it has kept from
     that: they are those that were looked up in the first round only."""
     from clew.core import deadline, run_environment
-    from clew.core.litellm_model import leaving_nothing
+    from clew.core.litellm_model import leave_nothing
 
     rounds: list[set[bytes]] = []
     with stage() as world:
         for _ in range(_ROUNDS):
-            with watched() as names, leaving_nothing():
+            with watched() as names:
                 play()
+            leave_nothing()
             rounds.append(set(names))
     run_environment.forget()
     deadline.dismiss()

@@ -10,8 +10,7 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from typing import Any
@@ -22,7 +21,7 @@ from .lazy_packages import load_by_name
 from .litellm_errors import translated
 from .media import MediaKind, expanded
 from .model import ModelReply, ModelRequest, Price, estimated_usage
-from .openai_messages import our_call, send_our_messages_as_they_are
+from .our_calls import make_ours_short, our_call
 from .run_environment import keep_as_given, set_for_clew
 from .text import is_secret_name, storable
 from .tool_calls import ToolCallPieces
@@ -123,9 +122,10 @@ class LitellmModel:
             heard.append(text)
             on_text(text)
 
-        with self._border(), our_call():
-            response = litellm.completion(**self._arguments(request))
-        reply = (self._streamed if request.stream else self._whole)(response, hear)
+        with our_call():
+            with self._border():
+                response = litellm.completion(**self._arguments(request))
+            reply = (self._streamed if request.stream else self._whole)(response, hear)
         if reply.usage["estimated"]:
             sent, out = tokens_of(request.messages), estimate_tokens("".join(heard))
             return replace(reply, usage=estimated_usage(sent, out, self.price))
@@ -250,28 +250,14 @@ def _count(usage: Any, name: str) -> int | None:
     return count if isinstance(count, int) and 0 <= count <= _MOST_TOKENS else None
 
 
-@contextmanager
-def leaving_nothing() -> Iterator[None]:
-    """Have calls in this block leave no thread of litellm's and no connection behind: this process
-    is to be copied, and neither goes along."""
+def leave_nothing() -> None:
+    """Let go of the connections and the loop of the calls so far: this process is to be copied, and
+    neither goes along."""
     import asyncio
 
-    litellm = load()
-    executor: Any = litellm.utils.executor
-
-    def submit(work: Callable[..., object], *arguments: Any, **named: Any) -> Future[object]:
-        with suppress(Exception):
-            work(*arguments, **named)
-        return Future()
-
-    executor.submit = submit
-    try:
-        yield
-    finally:
-        del executor.submit
-        litellm.in_memory_llm_clients_cache.flush_cache()
-        asyncio.set_event_loop_policy(None)  # litellm makes a loop, with a socket, to log in
-        gc.collect()
+    load().in_memory_llm_clients_cache.flush_cache()
+    asyncio.set_event_loop_policy(None)  # litellm makes a loop, with a socket, to log in
+    gc.collect()
 
 
 def load() -> Any:
@@ -285,7 +271,7 @@ def load() -> Any:
     load_by_name()
     import litellm
 
-    send_our_messages_as_they_are()
+    make_ours_short(litellm)
     litellm.suppress_debug_info = True
     litellm.disable_streaming_logging = True  # nobody listens, and each word would be logged
     litellm.disable_token_counter = True  # it would load its tokenizer before the first word

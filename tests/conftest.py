@@ -29,6 +29,7 @@ atexit.register(shutil.rmtree, RUNTIME, ignore_errors=True)
 for signum, usual in (
     (signal.SIGINT, signal.default_int_handler),
     (signal.SIGHUP, signal.SIG_DFL),
+    (signal.SIGQUIT, signal.SIG_DFL),
 ):
     # A shell starts what it puts into the background so, or `nohup`, and clew would ignore it too.
     if signal.getsignal(signum) is signal.SIG_IGN:

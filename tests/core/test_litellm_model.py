@@ -12,13 +12,15 @@ import pytest
 from tests.provider import Provider
 
 PROGRAM = """
-import json, os, sys
+import json, os, sys, threading
 from clew.core.litellm_model import LitellmModel
 from clew.core.model import ModelRequest
 calls = 0
+called = set()
 def count(frame, event, argument):
     global calls
     calls += event == "call"
+    called.add(frame.f_code.co_name)
 counts = []
 model = LitellmModel("openai/test-model")
 for turns in (1, 1, 500):
@@ -28,6 +30,9 @@ for turns in (1, 1, 500):
     model.ask(ModelRequest([*messages, messages[0]], "hi"), lambda text: None)
     sys.setprofile(None)
     counts.append(calls)
+threads = [each.name for each in threading.enumerate()]
+import litellm
+theirs = litellm.completion("openai/gpt-4o-mini", [{"role": "user", "content": "hi"}])
 from openai import OpenAI
 from pydantic import BaseModel, Field
 class Message(BaseModel):
@@ -38,7 +43,11 @@ client.chat.completions.create(model="test-model", messages=[Message(role="user"
 tokenizer = "litellm.litellm_core_utils.default_encoding" in sys.modules
 unasked = [name for name in sys.modules if name.startswith("openai.resources.")]
 unasked = [name for name in unasked if not name.startswith("openai.resources.chat")]
-print(json.dumps({"counts": counts[1:], "tokenizer": tokenizer, "unasked": unasked}))
+told = {"counts": counts[1:], "tokenizer": tokenizer, "unasked": unasked, "threads": threads}
+told["reckoned"] = "completion_cost" in called
+told["their_cost"] = theirs._hidden_params["response_cost"]
+told["their_log"] = any("logging" in each.name for each in threading.enumerate())
+print(json.dumps(told))
 """
 
 
@@ -46,13 +55,18 @@ print(json.dumps({"counts": counts[1:], "tokenizer": tokenizer, "unasked": unask
 class Asked:
     """How many messages the second and the third request had, and how many calls of functions each
     took; the messages that OpenAI's library sent for somebody else in the same process; whether a
-    tokenizer was loaded, and what of OpenAI's library besides chat."""
+    tokenizer was loaded, and what of OpenAI's library besides chat; which threads there were, and
+    whether litellm reckoned what it cost, for us; its price and its log for somebody else."""
 
     sent: list[int]
     others: list[Any]
     counts: list[int]
     tokenizer: bool
     unasked: list[str]
+    threads: list[str]
+    reckoned: bool
+    their_cost: float | None
+    their_log: bool
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +76,7 @@ def asked() -> Asked:
         done = subprocess.run(
             [sys.executable, "-c", PROGRAM], env=env, capture_output=True, text=True, check=True
         )
-        *sent, others = [request.body["messages"] for request in provider.requests]
+        *sent, _, others = [request.body["messages"] for request in provider.requests]
     return Asked([len(messages) for messages in sent[1:]], others, **json.loads(done.stdout))
 
 
@@ -82,3 +96,12 @@ def test_no_tokenizer_is_loaded_where_the_provider_reports_tokens(asked: Asked) 
 
 def test_what_openais_library_has_for_other_ends_than_chat_is_not_loaded(asked: Asked) -> None:
     assert asked.unasked == []
+
+
+def test_litellm_does_nothing_for_loggers_of_our_calls(asked: Asked) -> None:
+    assert (asked.threads, asked.reckoned) == (["MainThread"], False)
+
+
+def test_litellm_tells_other_people_what_a_call_costs_and_logs_it(asked: Asked) -> None:
+    assert asked.their_cost is not None and asked.their_cost > 0
+    assert asked.their_log
