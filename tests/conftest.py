@@ -212,6 +212,24 @@ def clew(tmp_path: Path) -> Clew:
     return Clew(tmp_path)
 
 
+@pytest.fixture(scope="module")
+def warmth() -> Iterator["Warmth"]:
+    """A warm process for many tests."""
+    from tests.warmth import Warmth
+
+    warmth = Warmth()
+    warmth.start()
+    yield warmth
+    warmth.end()
+
+
+@pytest.fixture
+def warm(warmth: "Warmth", clew: Clew) -> Clew:
+    """A world with a warm process; there is a new one if a test has ended it."""
+    warmth.start()
+    return warmth.join(clew)
+
+
 @pytest.fixture
 def model(clew: Clew) -> str:
     """A model that answers `one` … `five` with `answer one` …, and `hi` with `hello`."""

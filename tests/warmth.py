@@ -5,11 +5,14 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from clew.cli.warm_place import socket_name
 from tests.conftest import Clew, eventually
@@ -17,6 +20,13 @@ from tests.conftest import Clew, eventually
 UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 TIME = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?")
 LASTED = re.compile(r'("(?:duration|time_to_first_token)": ?)[0-9.e-]+')
+
+OF_ITS_OWN = [
+    pytest.mark.skipif(sys.platform != "linux", reason="warm processes need Linux"),
+    pytest.mark.xdist_group("warm"),
+    pytest.mark.cold(reason="they have warm processes of their own"),
+]
+"""Marks of tests that have warm processes of their own."""
 
 
 class Warmth:

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,21 +10,9 @@ import pytest
 from tests.conftest import CLEW, Clew, Result
 from tests.paused import call, plays
 from tests.provider import Provider
-from tests.warmth import Warmth, equal
+from tests.warmth import OF_ITS_OWN, Warmth, equal
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="warm processes need Linux"),
-    pytest.mark.xdist_group("warm"),
-    pytest.mark.cold(reason="they have warm processes of their own"),
-]
-
-
-@pytest.fixture(scope="module")
-def warmth() -> Iterator[Warmth]:
-    warmth = Warmth()
-    warmth.start()
-    yield warmth
-    warmth.end()
+pytestmark = OF_ITS_OWN
 
 
 @pytest.fixture

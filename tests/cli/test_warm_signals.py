@@ -3,8 +3,6 @@
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -14,29 +12,11 @@ import pytest
 from tests.conftest import Clew, eventually
 from tests.provider import Provider
 from tests.stuck import stuck
-from tests.warmth import Warmth, maker
+from tests.warmth import OF_ITS_OWN, Warmth, maker
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="warm processes need Linux"),
-    pytest.mark.xdist_group("warm"),
-    pytest.mark.cold(reason="they have warm processes of their own"),
-]
+pytestmark = OF_ITS_OWN
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-@pytest.fixture(scope="module")
-def warmth() -> Iterator[Warmth]:
-    warmth = Warmth()
-    yield warmth
-    warmth.end()
-
-
-@pytest.fixture
-def warm(warmth: Warmth, clew: Clew, provider: Provider) -> Clew:
-    """A world with a warm process."""
-    warmth.start()
-    return warmth.join(clew)
 
 
 def child(process: "subprocess.Popen[bytes]") -> int:

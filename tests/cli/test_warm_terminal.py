@@ -5,7 +5,6 @@ import os
 import pty
 import select
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -16,27 +15,9 @@ from tests.conftest import Clew, eventually
 from tests.paused import call, plays, sent, tool
 from tests.provider import Answer, Provider
 from tests.terminal import Person, in_terminal
-from tests.warmth import Warmth
+from tests.warmth import OF_ITS_OWN, Warmth
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform != "linux", reason="warm processes need Linux"),
-    pytest.mark.xdist_group("warm"),
-    pytest.mark.cold(reason="they have warm processes of their own"),
-]
-
-
-@pytest.fixture(scope="module")
-def warmth() -> Iterator[Warmth]:
-    warmth = Warmth()
-    warmth.start()
-    yield warmth
-    warmth.end()
-
-
-@pytest.fixture
-def warm(warmth: Warmth, clew: Clew) -> Clew:
-    """A world with a warm process."""
-    return warmth.join(clew)
+pytestmark = OF_ITS_OWN
 
 
 def test_a_person_is_asked_and_the_answer_is_heard(warm: Clew, warmth: Warmth) -> None:
