@@ -22,7 +22,7 @@ export CLEW_TEST_MODELS := $(CURDIR)/.venv/models
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo install fix check test test-warm torture docs bench bench-peers build lock clean
+.PHONY: help demo install fix check test test-warm torture docs bench bench-clew bench-peers build lock clean
 
 help: ## show this help
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
@@ -62,12 +62,15 @@ torture: .venv/.dev ## prove by faults that no line is lost; prints figures (PYT
 docs: .venv/.dev ## write the generated pages of docs/
 	$(BIN)/python docs/generate.py
 
-bench: .venv/.dev $(TEST_MODEL) ## measure how long commands take
+bench: bench-clew bench-peers ## measure all that docs/performance.md tells
+
+bench-clew: .venv/.dev $(TEST_MODEL) ## measure commands, the embedded model, teams and workflows
 	$(BIN)/python -m tests.bench
+	$(BIN)/python -m tests.bench_kept
 	$(BIN)/python -m tests.bench_teams
 	$(BIN)/python -m tests.bench_workflows
 
-bench-peers: .venv/.dev $(PEERS) ## measure beside other programs, which it installs (BENCH_ARGS="--quick")
+bench-peers: .venv/.dev $(PEERS) ## measure beside other programs, which it installs (BENCH_ARGS=--quick)
 	$(BIN)/python -m tests.bench_peers $(BENCH_ARGS)
 
 build: .venv/.dev ## sdist and wheel into dist/

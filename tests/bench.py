@@ -1,4 +1,4 @@
-"""How long commands take, beside `python -c pass` on the same machine: `make bench`.
+"""How long commands take, beside `python -c pass` on the same machine: `make bench-clew`.
 
 Each command is a process of its own. The rounds are interleaved, so that a busy moment of the
 machine meets all of them; a figure is the median of its rounds.

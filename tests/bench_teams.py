@@ -1,4 +1,4 @@
-"""What a team costs beside its members' models: `make bench`.
+"""What a team costs beside its members' models: `make bench-clew`.
 
 All is measured in this process, which has litellm loaded already: what is counted is the work of a
 team, not the start of a command.

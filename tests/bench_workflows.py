@@ -1,4 +1,4 @@
-"""What a workflow costs beside what its steps do: `make bench`.
+"""What a workflow costs beside what its steps do: `make bench-clew`.
 
 All is measured in this process: what is counted is the work of a workflow, not the start of a
 command. Where the disk is waited for, that is measured and taken off: it is the disk's.
