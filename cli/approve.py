@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from clew.core.approvals import LATE, Decide, Settlement, confirm_all, pause, reject_all
@@ -135,12 +136,13 @@ def _value(tool: "ToolSpec", name: str, question: str) -> Any:
 
 
 def _line(question: str) -> str | None:
-    """Return a line from the terminal; None at its end."""
+    """Return a line from the terminal; None at its end, or where it does not let itself be read."""
     output.ask(question)
     said = ""
     try:
-        CALLER.wait_to_read(sys.stdin.fileno())
-        said = sys.stdin.readline()
+        with suppress(OSError):  # in the background, for one that nobody can stop there
+            CALLER.wait_to_read(sys.stdin.fileno())
+            said = sys.stdin.readline()
     finally:
         output.end_question(answered=said.endswith("\n"))
     return said.rstrip("\n") if said else None

@@ -1,5 +1,6 @@
 """Asking on the terminal whether a tool may run, and for what only a person knows."""
 
+import shlex
 import signal
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 
 from tests.conftest import Clew
 from tests.paused import Json, call, plays, sent, tool
-from tests.terminal import Person
+from tests.terminal import Person, in_terminal
 
 QUESTION = "run it? [y/N, or why not] "
 
@@ -94,6 +95,15 @@ def test_what_is_typed_and_is_no_text_is_replaced(clew: Clew, sits: Sits) -> Non
     person.types(b"not \xff now\n")
     assert person.end()[0] == 0
     assert clew.stored("s")[0]["requirements"][0]["note"] == "not \ufffd now"
+
+
+def test_a_terminal_that_cannot_be_read_leaves_it_open_and_the_run_pauses(clew: Clew) -> None:
+    words = shlex.join(("clew", *asking(clew)))
+    # A job in the background that ignores the signal to stop is refused what it would read.
+    script = f"trap '' TTIN; set -m; {words} & wait $!"
+    code, shown = in_terminal(clew, script)
+    assert QUESTION in shown.decode()
+    assert (code, clew.stored("s")[0]["status"], sent(clew)) == (6, "PAUSED", [])
 
 
 def test_the_end_of_input_leaves_it_open_and_the_run_pauses(clew: Clew, sits: Sits) -> None:
