@@ -218,7 +218,7 @@ def warmth() -> Iterator["Warmth"]:
     from tests.warmth import Warmth
 
     warmth = Warmth()
-    warmth.start()
+    warmth.start("--idle", "7200")
     yield warmth
     warmth.end()
 
@@ -226,7 +226,7 @@ def warmth() -> Iterator["Warmth"]:
 @pytest.fixture
 def warm(warmth: "Warmth", clew: Clew) -> Clew:
     """A world with a warm process; there is a new one if a test has ended it."""
-    warmth.start()
+    warmth.start("--idle", "7200")
     return warmth.join(clew)
 
 

@@ -488,11 +488,36 @@ def test_what_somebody_else_says_is_not_even_read(warmth: Warmth, warm: Clew) ->
     assert said in NOT_READ
 
 
+TOO_LONG = (1 << 40).to_bytes(8, sys.byteorder) + bytes(1000)
+
+
 def test_a_request_without_measure_is_not_read(warmth: Warmth, warm: Clew) -> None:
-    too_long = (1 << 40).to_bytes(8, sys.byteorder) + bytes(1000)
-    assert call_of(os.getuid(), warmth, too_long) in NOT_READ
+    assert call_of(os.getuid(), warmth, TOO_LONG) in NOT_READ
     with warmth.serves(1):
         warm("run", "-m", replayed(warm), "x" * 100_000, code=None, env={"BIG": "x" * 100_000})
+
+
+def unused_for_long(none_yet: Warmth) -> int:
+    """Start one and return its number when it has served nobody for a tenth of its time."""
+    none_yet.start("--idle", "20")
+    eventually(lambda: none_yet.status["seconds"] > 2)
+    pid: int = none_yet.status["pid"]
+    return pid
+
+
+def test_one_that_nobody_uses_leaves_its_place_to_one_that_fits(
+    world: Clew, none_yet: Warmth
+) -> None:
+    unused_for_long(none_yet)
+    world("run", "-q", "-m", replayed(world), "hi", env={"HOME": "/"})
+    eventually(lambda: not none_yet.status["running"], seconds=10)
+
+
+def test_nonsense_does_not_make_one_leave_that_nobody_uses(world: Clew, none_yet: Warmth) -> None:
+    pid = unused_for_long(none_yet)
+    assert call_of(os.getuid(), none_yet, TOO_LONG) in NOT_READ
+    eventually(lambda: none_yet.status["refused"] == 1, seconds=10)
+    assert none_yet.status["pid"] == pid
 
 
 def test_two_calls_share_no_chance(warmth: Warmth, warm: Clew) -> None:
