@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -461,10 +462,23 @@ def call_of(uid: int, warmth: Warmth, said: bytes) -> str:
     return subprocess.run(program, capture_output=True, check=True, text=True).stdout.strip()
 
 
+@contextmanager
+def modes(wanted: dict[Path, int]) -> Iterator[None]:
+    """Have files with these modes for a while."""
+    before = {path: path.stat().st_mode for path in wanted}
+    try:
+        for path, mode in wanted.items():
+            path.chmod(mode)
+        yield
+    finally:
+        for path, mode in before.items():
+            path.chmod(mode)
+
+
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to be somebody else")
 def test_somebody_else_cannot_call(warmth: Warmth, warm: Clew) -> None:
-    warmth.folder.chmod(0o711)  # as the folders above a user's own are
-    assert call_of(STRANGER, warmth, request(("status",))) == "PermissionError"
+    with modes({warmth.folder: 0o711}):  # as the folders above a user's own are
+        assert call_of(STRANGER, warmth, request(("status",))) == "PermissionError"
 
 
 def request(said: tuple[str]) -> bytes:
@@ -474,17 +488,10 @@ def request(said: tuple[str]) -> bytes:
 
 @pytest.mark.skipif(os.getuid() != 0, reason="needs root, to be somebody else")
 def test_what_somebody_else_says_is_not_even_read(warmth: Warmth, warm: Clew) -> None:
-    open_to_all = {warmth.folder: 0o711, Path(warmth.socket).parent: 0o711}
-    open_to_all[Path(warmth.socket)] = 0o777
-    before = {path: path.stat().st_mode for path in open_to_all}
     assert "seconds" in call_of(os.getuid(), warmth, request(("status",)))
-    try:
-        for path, mode in open_to_all.items():
-            path.chmod(mode)
+    where = Path(warmth.socket)
+    with modes({warmth.folder: 0o711, where.parent: 0o711, where: 0o777}):
         said = call_of(STRANGER, warmth, request(("status",)))
-    finally:
-        for path, mode in before.items():
-            path.chmod(mode)
     assert said in NOT_READ
 
 
