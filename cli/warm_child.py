@@ -61,7 +61,7 @@ WHY = {
     End.OUTDATED: "clew or its libraries have changed",
 }
 """Why a call was not made."""
-UNLIKE = (End.INSTALLATION, End.PLACE, End.VARIABLES)
+FOR_ANOTHER = (End.INSTALLATION, End.PLACE, End.VARIABLES)
 """Whose calls another warm process could have made."""
 
 

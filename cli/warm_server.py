@@ -15,7 +15,7 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from .warm_child import UNLIKE, WHY, End, Made, attend
+from .warm_child import FOR_ANOTHER, WHY, End, Made, attend
 from .warm_likeness import code
 from .warm_link import DIED, say
 from .warm_place import personality, socket_path
@@ -186,7 +186,7 @@ class _Server:
             self._refused += 1
             self._why = WHY[End(code)]
             useless = not self._children and now - self._last > _FRESH * self._idle
-            if code == End.OUTDATED or (code in UNLIKE and useless):
+            if code == End.OUTDATED or (code in FOR_ANOTHER and useless):
                 self._stop_listening()  # the next one may fit those that come
 
     def _status(self) -> dict[str, Any]:

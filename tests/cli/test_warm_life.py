@@ -190,13 +190,13 @@ def test_of_many_that_are_started_one_is(world: Clew, none_yet: Warmth) -> None:
     assert listening == [str(none_yet.status["pid"])]
 
 
-def is_warm(pid: str, none_yet: Warmth) -> bool:
+def is_warm(pid: str, warmth: Warmth) -> bool:
     try:
         environment = Path(f"/proc/{pid}/environ").read_bytes()
         command = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
         return False
-    return b"warm_server" in command and str(none_yet.folder).encode() in environment
+    return b"warm_server" in command and str(warmth.folder).encode() in environment
 
 
 def test_it_leaves_when_nobody_has_called_for_so_long(world: Clew, none_yet: Warmth) -> None:
